@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+# Front door of the project: `make help`. The modules themselves are described in Kbuild.
+
+# A kernel build tree with CONFIG_RUST=y. Without it the pinned Debian kernel's is prepared and used, in the Debian 13
+# system that scripts/setup-build-root provides.
+KDIR ?=
+# make test ONLY=<expr> picks tests by name, as pytest -k.
+ONLY ?=
+
+build := $(CURDIR)/build
+objects := $(build)/kbuild
+
+ifeq ($(KDIR),)
+kernel_tree = $(shell scripts/setup-kernel --print)
+kernel_make = scripts/in-build-root $(MAKE) --no-print-directory -C $(kernel_tree) CC=x86_64-linux-gnu-gcc-14
+rust_tool = scripts/in-build-root
+setup := setup-toolchain
+else
+kernel_tree = $(KDIR)
+kernel_make = $(MAKE) --no-print-directory -C $(KDIR)
+rust_tool =
+setup :=
+endif
+module_make = $(kernel_make) M=$(CURDIR) MO=$(objects)
+rust_files = $(shell git ls-files '*.rs' 2>/dev/null || find . -name '*.rs' -not -path './build/*')
+
+.PHONY: all modules setup-toolchain setup demo test test-host install clean fmt fmt-check clippy doc lab-shell help
+
+all: modules ## build the modules into build/modules (KDIR=<tree> for another kernel)
+
+modules: $(setup)
+	@mkdir -p $(objects) $(build)/modules
+	+$(module_make) modules
+	@cp $(objects)/*.ko $(build)/modules/
+
+setup-toolchain:
+	@scripts/setup-build-root
+	@scripts/setup-kernel
+
+setup: setup-toolchain ## provide toolchain, kernel tree and lab (the other targets do it when needed)
+	@scripts/setup-lab
+
+demo: modules ## real Xen, real guests: disk and network on our modules through a live migration
+	@scripts/setup-lab
+	@scripts/demo
+
+test: modules ## every test there is; ONLY=<expr> picks some by name
+	@scripts/setup-lab
+	@scripts/run-tests $(if $(ONLY),-k "$(ONLY)")
+
+test-host: setup-toolchain ## only the tests of the pure parts, which run on this machine
+	@scripts/run-tests -m "not lab"
+
+install: modules ## install the modules for the running kernel, preferred over xen-netfront and xen-blkfront
+	scripts/install-modules $(build)/modules
+
+fmt: setup-toolchain ## format the Rust code
+	@$(rust_tool) rustfmt --edition 2021 --config-path rustfmt.toml $(rust_files)
+
+fmt-check: setup-toolchain ## fail if the Rust code is not formatted
+	@$(rust_tool) rustfmt --edition 2021 --check --config-path rustfmt.toml $(rust_files)
+
+clippy: $(setup) ## the kernel's clippy lints; any warning fails
+	@mkdir -p $(build)/clippy
+	+@scripts/check-clippy $(kernel_make) M=$(CURDIR) MO=$(build)/clippy CLIPPY=1 modules
+
+doc: modules ## rustdoc of all crates into build/doc
+	@scripts/build-doc $(kernel_tree) $(objects) $(build)/doc
+
+lab-shell: ## a shell in dom0 or a guest of a running lab (ARGS="host" or "guest")
+	@scripts/lab-shell $(ARGS)
+
+clean: ## remove what was built here; downloads and kernel trees stay in the cache
+	rm -rf $(build)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

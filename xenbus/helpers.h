@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* C macros and inline functions that the core of rxen calls from Rust. */
+#ifndef RXEN_XENBUS_HELPERS_H
+#define RXEN_XENBUS_HELPERS_H
+
+#include <linux/types.h>
+
+struct page;
+
+/* What this guest is to the kernel's own Xen core; NONE where that core is absent or switched off. */
+enum rxen_domain {
+	RXEN_DOMAIN_NONE,
+	RXEN_DOMAIN_PV,
+	RXEN_DOMAIN_PVH,
+	RXEN_DOMAIN_HVM,
+};
+
+void *rxen_page_address(struct page *page);
+bool rxen_page_hold(struct page *page);
+void rxen_page_put(struct page *page);
+unsigned long rxen_page_to_gfn(struct page *page);
+void rxen_virt_mb(void);
+void rxen_virt_wmb(void);
+void rxen_virt_rmb(void);
+u32 rxen_cpuid_base(void);
+u32 rxen_domain_type(void);
+
+#endif
