@@ -3,7 +3,9 @@
  * is compiled into the frontends, calls them too.
  */
 #include <linux/export.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/workqueue.h>
 #include <asm/barrier.h>
 #include <asm/cpuid/api.h>
 #include <xen/page.h>
@@ -78,4 +80,21 @@ u32 rxen_domain_type(void)
 	if (xen_pv_domain())
 		return RXEN_DOMAIN_PV;
 	return xen_pvh_domain() ? RXEN_DOMAIN_PVH : RXEN_DOMAIN_HVM;
+}
+
+static void deferred_worker(struct work_struct *work)
+{
+	rxen_deferred_work();
+}
+
+static DECLARE_DELAYED_WORK(deferred_work, deferred_worker);
+
+void rxen_deferred_schedule(unsigned int milliseconds)
+{
+	schedule_delayed_work(&deferred_work, msecs_to_jiffies(milliseconds));
+}
+
+void rxen_deferred_cancel(void)
+{
+	cancel_delayed_work_sync(&deferred_work);
 }

@@ -25,4 +25,9 @@ void rxen_virt_rmb(void);
 u32 rxen_cpuid_base(void);
 u32 rxen_domain_type(void);
 
+/* The worker that retries deferred grants; rxen_deferred_work is Rust, in xenbus/grant/deferred.rs. */
+void rxen_deferred_work(void);
+void rxen_deferred_schedule(unsigned int milliseconds);
+void rxen_deferred_cancel(void);
+
 #endif
