@@ -16,8 +16,10 @@ use kernel::{
             Relaxed, //
         },
         Arc, //
-    }, //
+    },
+    types::Opaque, //
 };
+use rxen_bindings as bindings;
 
 mod hosted;
 
@@ -30,14 +32,24 @@ pub enum Outcome {
     Handled,
     /// There was nothing to do; too many of these slow the channel down.
     Spurious,
-    /// The other end broke the protocol: the channel stays masked until it is dropped.
+    /// The other end broke the protocol: the channel stays masked until it is dropped, and [`Handler::stopped`] is
+    /// called.
     Stop,
 }
+
+// SAFETY: The work is only touched by the kernel's work queue code, which synchronises by itself.
+unsafe impl Send for Target {}
+// SAFETY: As above.
+unsafe impl Sync for Target {}
 
 /// What handles the events of a channel.
 pub trait Handler: Send + Sync + 'static {
     /// One event, or several that came as one. Hard interrupt context: must not sleep.
     fn event(&self) -> Outcome;
+
+    /// Called once in process context after [`Self::event`] said [`Outcome::Stop`] or after [`Channel::stop`]. Must not
+    /// drop the channel: that waits for this call.
+    fn stopped(&self);
 }
 
 /// The counters of a channel since it was bound.
@@ -68,8 +80,10 @@ impl Counters {
 
 /// What the interrupt handler works on.
 ///
-/// Pinned, because the kernel keeps a pointer to it and to the name while the channel is bound.
+/// Pinned, because the kernel keeps pointers to it and to the name while the channel is bound.
+#[repr(C)]
 struct Target {
+    stopped: Opaque<bindings::work_struct>,
     handler: Arc<dyn Handler>,
     counters: Counters,
     name: CString,
@@ -80,15 +94,32 @@ impl Target {
     fn event(&self) -> Outcome {
         let outcome = self.handler.event();
         self.counters.count(outcome);
+        if outcome == Outcome::Stop {
+            self.schedule_stopped();
+        }
         outcome
     }
+
+    /// Has `Handler::stopped` called in process context.
+    fn schedule_stopped(&self) {
+        // SAFETY: The work was initialised when the channel was bound and is cancelled before this value is freed.
+        unsafe { bindings::rxen_work_schedule(self.stopped.get()) }
+    }
+}
+
+/// Called by the kernel's work queue.
+unsafe extern "C" fn stopped(work: *mut bindings::work_struct) {
+    // SAFETY: Only the works of targets, of which they are the first field, have this function; a target cancels its
+    // work before it is freed.
+    let target = unsafe { &*work.cast::<Target>() };
+    target.handler.stopped();
 }
 
 /// A bound event channel. Dropping it waits for a running handler, then closes the port; it must be dropped in process
 /// context.
 pub struct Channel {
-    // The order matters: the binding ends before what its handler works on is freed.
-    binding: owner::Binding,
+    // Ends before what its handler works on is freed; gone only while `drop` runs.
+    binding: Option<owner::Binding>,
     target: Pin<KBox<Target>>,
 }
 
@@ -103,26 +134,40 @@ impl Channel {
     pub fn bind(device: &Device, name: &CStr, handler: Arc<dyn Handler>) -> Result<Self> {
         let target = KBox::into_pin(KBox::new(
             Target {
+                stopped: Opaque::zeroed(),
                 handler,
                 counters: Counters::new(),
                 name: CString::try_from(name)?,
             },
             GFP_KERNEL,
         )?);
+        // SAFETY: The work is zeroed memory that nobody else knows yet, pinned until it is cancelled in `drop`.
+        unsafe { bindings::rxen_work_init(target.stopped.get(), Some(stopped)) };
         let binding = owner::Binding::new(device, target.as_ref())?;
-        Ok(Self { binding, target })
+        Ok(Self {
+            binding: Some(binding),
+            target,
+        })
     }
 
     /// The port, as the backend needs it.
     pub fn port(&self) -> u32 {
-        self.binding.port()
+        self.binding.as_ref().map_or(0, owner::Binding::port)
     }
 
     /// Sends an event to the backend. Any context.
     #[inline]
     pub fn notify(&self) {
         self.target.counters.sent.add(1, Relaxed);
-        self.binding.notify();
+        if let Some(binding) = &self.binding {
+            binding.notify();
+        }
+    }
+
+    /// Has [`Handler::stopped`] called in process context, for a protocol violation that was not found in an event. Any
+    /// context.
+    pub fn stop(&self) {
+        self.target.schedule_stopped();
     }
 
     /// Events sent.
@@ -138,5 +183,13 @@ impl Channel {
     /// Events received that were spurious.
     pub fn spurious(&self) -> u64 {
         self.target.counters.spurious.load(Relaxed)
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.binding = None;
+        // SAFETY: Initialised in `bind`; nothing schedules it any more, now that the handler is unbound.
+        unsafe { bindings::cancel_work_sync(self.target.stopped.get()) };
     }
 }

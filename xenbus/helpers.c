@@ -82,6 +82,16 @@ u32 rxen_domain_type(void)
 	return xen_pvh_domain() ? RXEN_DOMAIN_PVH : RXEN_DOMAIN_HVM;
 }
 
+void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work))
+{
+	INIT_WORK(work, function);
+}
+
+void rxen_work_schedule(struct work_struct *work)
+{
+	schedule_work(work);
+}
+
 static void deferred_worker(struct work_struct *work)
 {
 	rxen_deferred_work();

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 struct page;
+struct work_struct;
 
 /* What this guest is to the kernel's own Xen core; NONE where that core is absent or switched off. */
 enum rxen_domain {
@@ -24,6 +25,9 @@ void rxen_virt_wmb(void);
 void rxen_virt_rmb(void);
 u32 rxen_cpuid_base(void);
 u32 rxen_domain_type(void);
+
+void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work));
+void rxen_work_schedule(struct work_struct *work);
 
 /* The worker that retries deferred grants; rxen_deferred_work is Rust, in xenbus/grant/deferred.rs. */
 void rxen_deferred_work(void);

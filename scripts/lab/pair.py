@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Two Xen hosts, linked by a network, with disks that both can open, so that guests can move between them."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from .host import Host
+from .images import CLONE, FRONTENDS, Images, build_guest_initrd
+
+# Common disks, by their names in both dom0s: roots of guests, then data disks.
+ROOTS = ["vdb", "vdc", "vdd", "vde"]
+DATA = ["vdf", "vdg", "vdh", "vdi"]
+DATA_MIB = 96
+
+
+class Lab:
+    """The running lab. As a context manager it ends everything it started."""
+
+    def __init__(self, folder: Path = CLONE / "build" / "lab", hosts: int = 2):
+        self.folder = folder
+        self.images = Images.find()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        disks = self.make_disks()
+        names = [("a", "10.9.0.1"), ("b", "10.9.0.2")][:hosts]
+        self.hosts = [
+            Host(name, address, folder / name, self.images, disks, self.link(name) if hosts > 1 else [])
+            for name, address in names
+        ]
+
+    @property
+    def a(self) -> Host:
+        return self.hosts[0]
+
+    @property
+    def b(self) -> Host:
+        return self.hosts[1]
+
+    def make_disks(self) -> list[Path]:
+        """Root disks are copies of the system's image; data disks are empty."""
+        paths = []
+        for name in ROOTS:
+            path = self.folder / f"{name}.img"
+            subprocess.run(["cp", "--sparse=always", self.images.folder / "root.img", path], check=True)
+            paths.append(path)
+        for name in DATA:
+            path = self.folder / f"{name}.img"
+            with open(path, "wb") as file:
+                file.truncate(DATA_MIB << 20)
+            paths.append(path)
+        return paths
+
+    def link(self, name: str) -> list[str]:
+        """QEMU's end of the virtual cable between the hosts."""
+        peer = {"a": "b", "b": "a"}[name]
+        return ["-netdev", f"dgram,id=lab,local.type=unix,local.path={self.folder}/{name}.cable,"
+                           f"remote.type=unix,remote.path={self.folder}/{peer}.cable"]  # fmt: skip
+
+    def fill_share(self, host: Host) -> None:
+        """What dom0 needs: its own scripts, the guests' kernel and RAM disks."""
+        inside = host.share / "inside"
+        shutil.copytree(CLONE / "scripts" / "lab" / "inside", inside, dirs_exist_ok=True)
+        shutil.copy(self.images.folder / "guest-vmlinuz", host.share / "vmlinuz")
+        for frontends in FRONTENDS:
+            build_guest_initrd(frontends, self.images, host.share / f"initrd-{frontends}")
+
+    def start(self) -> "Lab":
+        for host in self.hosts:
+            host.folder.mkdir(parents=True, exist_ok=True)
+            host.share.mkdir(exist_ok=True)
+            self.fill_share(host)
+            host.start()
+        try:
+            for host in self.hosts:
+                host.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        for host in self.hosts:
+            host.stop()
+
+    def __enter__(self) -> "Lab":
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
