@@ -21,7 +21,7 @@ mod hosted;
 mod page;
 
 pub use account::Report;
-pub use page::SharedPage;
+pub use page::SharedPages;
 
 pub(crate) use account::forget_device;
 pub(crate) use deferred::DeferredWorker;

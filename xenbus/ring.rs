@@ -8,7 +8,10 @@
 
 use crate::{
     bus::Device,
-    grant::SharedPage, //
+    grant::{
+        Access,
+        SharedPages, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -16,7 +19,11 @@ use core::{
 };
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    }, //
 };
 use rxen_bindings as bindings;
 
@@ -38,17 +45,12 @@ enum Field {
     ResponseEvent = 12,
 }
 
-/// What travels on a ring.
-///
-/// # Safety
-///
-/// Both types must be plain data as the protocol's header declares them: every bit pattern is a valid response, and a
-/// request has no padding that is uninitialised when it is built from zeroes. Their alignment must divide 64.
-pub unsafe trait Protocol {
-    /// What this end writes.
-    type Request: Copy;
-    /// What the other end writes.
-    type Response: Copy;
+/// What travels on a ring: plain data, which the bounds make sure of, whose alignment divides 64.
+pub trait Protocol {
+    /// What this end writes. Has no padding, so nothing else of this guest's memory gets into the shared page.
+    type Request: AsBytes + Copy;
+    /// What the other end writes. Every bit pattern is valid.
+    type Response: FromBytes + Copy;
 }
 
 /// The front half of a ring in one shared page.
@@ -61,7 +63,7 @@ pub unsafe trait Protocol {
 pub struct Front<P: Protocol> {
     indices: Indices,
     base: NonNull<u8>,
-    page: SharedPage,
+    page: SharedPages,
     protocol: PhantomData<P>,
 }
 
@@ -90,11 +92,11 @@ impl<P: Protocol> Front<P> {
 
     /// Allocates a zeroed ring and lends it to the device's backend. May sleep.
     pub fn new(device: &Device) -> Result<Self> {
-        let page = SharedPage::new(device)?;
+        let page = SharedPages::new(device, 1, Access::ReadWrite)?;
         // INVARIANT: This is the page's own address.
         let mut ring = Self {
             indices: Indices::new(Self::SLOTS),
-            base: page.address()?,
+            base: page.address(0)?,
             page,
             protocol: PhantomData,
         };
@@ -106,7 +108,7 @@ impl<P: Protocol> Front<P> {
 
     /// The grant reference of the ring's page.
     pub fn gref(&self) -> u32 {
-        self.page.gref()
+        self.page.gref(0).unwrap_or_default()
     }
 
     /// Slots in which a request may be put.

@@ -131,11 +131,27 @@ impl<T: Driver> Registration<T> {
                     core::ptr::null(),
                 )
             });
-            if result == Err(EBUSY) {
-                pr_err!("a driver named {} is loaded already\n", T::NAME);
-            }
-            result
+            result?;
+            Self::refuse_rival(driver)
         })
+    }
+
+    /// Takes the driver, just registered, back if another one for the same type of device is loaded.
+    fn refuse_rival(driver: *mut bindings::xenbus_driver) -> Result {
+        // The C frontends have the name of the device type.
+        // SAFETY: The registration has set the bus; the name ends with a NUL.
+        let rival = unsafe { bindings::driver_find(T::KIND.as_char_ptr(), (*driver).driver.bus) };
+        if rival.is_null() {
+            return Ok(());
+        }
+        pr_err!(
+            "{}: not loaded: the C frontend has the {} devices; unload it first\n",
+            T::NAME,
+            T::KIND
+        );
+        // SAFETY: Registered by the caller.
+        unsafe { bindings::xenbus_unregister_driver(driver) };
+        Err(EBUSY)
     }
 
     /// Fills the table of device types: ours and the ending entry.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page that is shared with the other end for as long as a connection lasts, such as a ring.
+//! Pages that are shared with the other end for as long as a connection lasts, such as a ring.
 
 use super::{
     Access,
@@ -13,58 +13,74 @@ use super::{
 use crate::bus::Device;
 use core::ptr::NonNull;
 use kernel::{
-    page::Page,
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 use rxen_bindings as bindings;
 
-/// A zeroed page that the other end may read and write. Dropping it ends the access; the page goes back to the
-/// allocator only when the other end has let go.
-pub struct SharedPage {
-    // Gone only while `drop` runs.
-    page: Option<Page>,
-    grant: Option<Ref>,
+/// Zeroed pages that the other end may use. Dropping them ends the access; a page goes back to the allocator only when
+/// the other end has let go of it.
+pub struct SharedPages {
+    pages: KVec<(Page, Ref)>,
     reserve: Reserve,
 }
 
-impl SharedPage {
-    /// Allocates a page and lends it to the device's backend. May sleep.
-    pub fn new(device: &Device) -> Result<Self> {
-        let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
-        let mut reserve = Reserve::new(device, 1)?;
-        // SAFETY: The page was allocated above.
-        let frame = unsafe { Frame::of_page(page.as_ptr()) };
-        let grant = reserve.grant(frame, Access::ReadWrite)?;
-        Ok(Self {
-            page: Some(page),
-            grant: Some(grant),
-            reserve,
-        })
+impl SharedPages {
+    /// Allocates pages and lends them to the device's backend. May sleep.
+    pub fn new(device: &Device, count: usize, access: Access) -> Result<Self> {
+        let mut shared = Self {
+            pages: KVec::with_capacity(count, GFP_KERNEL)?,
+            reserve: Reserve::new(device, count)?,
+        };
+        for _ in 0..count {
+            let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+            // SAFETY: The page was allocated above.
+            let frame = unsafe { Frame::of_page(page.as_ptr()) };
+            let grant = shared.reserve.grant(frame, access)?;
+            shared.pages.push((page, grant), GFP_KERNEL)?;
+        }
+        Ok(shared)
     }
 
-    /// The grant reference.
-    pub fn gref(&self) -> u32 {
-        self.grant.as_ref().map_or(0, Ref::number)
+    /// The grant reference of a page; [`None`] where there is no such page.
+    #[inline]
+    pub fn gref(&self, index: usize) -> Option<u32> {
+        self.pages.get(index).map(|(_, grant)| grant.number())
     }
 
-    /// Where the page is mapped in this guest. The other end may change its contents at any time.
-    pub(crate) fn address(&self) -> Result<NonNull<u8>> {
-        let page = self.page.as_ref().ok_or(ENODEV)?;
+    /// Writes 64-bit words into a page, from its start. What does not fit is left out.
+    #[inline]
+    pub fn write(&mut self, index: usize, words: impl Iterator<Item = u64>) {
+        let Ok(base) = self.address(index) else {
+            return;
+        };
+        for (at, word) in words.take(PAGE_SIZE / size_of::<u64>()).enumerate() {
+            // SAFETY: The word lies in the page, which is mapped as long as `self` lives. The other end may read or
+            // write it at the same time: volatile.
+            unsafe { base.as_ptr().cast::<u64>().add(at).write_volatile(word) };
+        }
+    }
+
+    /// Where a page is mapped in this guest. The other end may change its contents at any time.
+    pub(crate) fn address(&self, index: usize) -> Result<NonNull<u8>> {
+        let (page, _) = self.pages.get(index).ok_or(EINVAL)?;
         // SAFETY: A page of the kernel's own allocator is always mapped on the architectures that Xen runs on.
         NonNull::new(unsafe { bindings::rxen_page_address(page.as_ptr()) }.cast()).ok_or(EFAULT)
     }
 }
 
-impl Drop for SharedPage {
+impl Drop for SharedPages {
     fn drop(&mut self) {
-        let (Some(grant), Some(page)) = (self.grant.take(), self.page.take()) else {
-            return;
-        };
-        if let Err(still_mapped) = self.reserve.end(grant) {
-            // SAFETY: The page is valid and owned here; its reference moves to the deferred grant, so it is not
-            // dropped as a `Page`.
-            let held = unsafe { HeldPage::from_owned(core::mem::ManuallyDrop::new(page).as_ptr()) };
-            self.reserve.defer(still_mapped, Held::Page(held));
+        for (page, grant) in self.pages.drain_all() {
+            if let Err(still_mapped) = self.reserve.end(grant) {
+                let page = core::mem::ManuallyDrop::new(page);
+                // SAFETY: The page is valid and its reference, which was owned here, moves to the deferred grant.
+                let held = unsafe { HeldPage::from_owned(page.as_ptr()) };
+                self.reserve.defer(still_mapped, Held::Page(held));
+            }
         }
     }
 }

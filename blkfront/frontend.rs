@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A disk as a device of the bus: connecting, suspend and restore, removal.
+
+use crate::{
+    connection::{
+        Offered,
+        DEPTH, //
+    },
+    module_parameters,
+    mq,
+    naming::Place,
+    negotiate::{
+        self,
+        Flush,
+        Negotiated, //
+    },
+    offers,
+    queue::Queue, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+use rxenbus::{
+    bus::{
+        self,
+        action,
+        Action,
+        Device,
+        Phase,
+        State, //
+    },
+    evtchn::Handler,
+    store, //
+};
+
+/// How long a park waits for the backend to answer what it has; the rest is issued again after the restore.
+const DRAIN: Delta = Delta::from_secs(5);
+/// How long each step of a close handshake may take.
+const CLOSE: Delta = Delta::from_secs(5);
+
+/// One disk.
+#[pin_data]
+pub(crate) struct Disk {
+    place: Place,
+    handle: u16,
+    queue: Arc<Queue>,
+    #[pin]
+    control: Mutex<Control>,
+}
+
+/// Where the connection stands. Only the bus's callbacks use it.
+struct Control {
+    phase: Phase,
+    /// A ring that the backend was told of.
+    offered: Option<Offered>,
+    /// What users see, from the first connection on until the backend closes.
+    disk: Option<mq::Disk<Queue>>,
+}
+
+impl Disk {
+    /// The phase, with what the queue knows of it.
+    fn phase(&self, control: &Control) -> Phase {
+        if control.phase == Phase::Live && self.queue.is_failed() {
+            Phase::Failed
+        } else {
+            control.phase
+        }
+    }
+
+    /// Sets a ring up and offers it to the backend.
+    fn connect(&self, device: &Device, control: &mut Control) -> Result {
+        if self.phase(control) == Phase::Failed {
+            // A fresh start after an error: what there was goes, users keep their disk.
+            if let Some(disk) = &mut control.disk {
+                disk.quiesce();
+            }
+        }
+        self.queue.reset();
+        let handler: Arc<dyn Handler> = self.queue.clone();
+        control.offered = Some(Offered::publish(device, handler)?);
+        control.phase = Phase::Offered;
+        device.switch_state(State::Initialised)
+    }
+
+    /// The backend has connected: goes into operation.
+    fn go_live(&self, device: &Device, control: &mut Control) -> Result {
+        let negotiated = self.negotiate(device)?;
+        let offered = control.offered.take().ok_or(ENODEV)?;
+        let connected = offered.accept(device, self.handle, negotiated)?;
+        let limits = limits(&negotiated);
+        match &mut control.disk {
+            Some(disk) => {
+                disk.set_limits(&limits)?;
+                self.queue.attach(connected)?;
+                disk.set_capacity(negotiated.sectors);
+                disk.set_kind(negotiated.read_only, negotiated.removable);
+                device.switch_state(State::Connected)?;
+                disk.resume();
+            }
+            None => {
+                let disk = mq::Disk::new(&self.place, DEPTH, &limits, self.queue.clone())?;
+                disk.set_capacity(negotiated.sectors);
+                disk.set_kind(negotiated.read_only, negotiated.removable);
+                self.queue.attach(connected)?;
+                device.switch_state(State::Connected)?;
+                control.disk.insert(disk).add(device)?;
+            }
+        }
+        control.phase = Phase::Live;
+        self.announce(device, &negotiated);
+        Ok(())
+    }
+
+    /// Reads what the backend offers, and what comes of it.
+    fn negotiate(&self, device: &Device) -> Result<Negotiated> {
+        let offers = offers::read(&device.otherend()?)?;
+        let segments = module_parameters::max_indirect_segments.value();
+        negotiate::negotiate(&offers, segments).map_err(|refused| {
+            dev_err!(
+                device.as_ref(),
+                "the backend's node {} cannot be used\n",
+                refused.node()
+            );
+            EINVAL
+        })
+    }
+
+    /// One line about what was agreed on.
+    fn announce(&self, device: &Device, negotiated: &Negotiated) {
+        let name = self.place.name();
+        dev_info!(
+            device.as_ref(),
+            "{}: {} sectors of 512 bytes, blocks of {}; {} segments a request; flush {}; discard {}\n",
+            CStr::from_bytes_until_nul(&name).unwrap_or(c"xvd"),
+            negotiated.sectors,
+            negotiated.sector_size,
+            negotiated.max_segments,
+            match negotiated.flush {
+                Flush::Cache => "yes",
+                Flush::Barrier => "by barriers",
+                Flush::None => "not needed",
+            },
+            if negotiated.discard.is_some() { "yes" } else { "no" },
+        );
+    }
+
+    /// The backend says Connected again: its size may have changed.
+    fn refresh(&self, device: &Device, control: &Control) -> Result {
+        let negotiated = self.negotiate(device)?;
+        if let Some(disk) = &control.disk {
+            disk.set_capacity(negotiated.sectors);
+        }
+        Ok(())
+    }
+
+    /// The backend goes down: the disk vanishes, requests end in error.
+    fn close(&self, device: &Device, control: &mut Control) {
+        control.phase = Phase::Closed;
+        self.drop_disk(control);
+        control.offered = None;
+        self.queue.close();
+        device.closed();
+    }
+
+    /// Takes the disk from its users.
+    fn drop_disk(&self, control: &mut Control) {
+        if let Some(disk) = control.disk.take() {
+            disk.mark_dead();
+            self.queue.fail();
+            drop(disk);
+        }
+    }
+
+    /// What a change of the backend's state asks for.
+    fn act(&self, device: &Device, control: &mut Control, action: Action) -> Result {
+        match action {
+            Action::Ignore => Ok(()),
+            Action::Connect => self.connect(device, control),
+            Action::GoLive => self.go_live(device, control),
+            Action::Refresh => self.refresh(device, control),
+            Action::Close => {
+                self.close(device, control);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the backend has answered all, for `DRAIN` at the most; returns how much is left.
+    fn drain(&self) -> usize {
+        let start = Instant::<Monotonic>::now();
+        loop {
+            let left = self.queue.in_flight();
+            if left == 0 || start.elapsed() >= DRAIN {
+                return left;
+            }
+            fsleep(Delta::from_millis(1));
+        }
+    }
+}
+
+/// The limits of a disk with what was negotiated.
+fn limits(negotiated: &Negotiated) -> mq::Limits {
+    mq::Limits {
+        logical_block: negotiated.sector_size,
+        physical_block: negotiated.physical_sector_size,
+        segments: u16::try_from(negotiated.max_segments).unwrap_or(u16::MAX),
+        flush: negotiated.flush != Flush::None,
+        fua: negotiated.flush == Flush::Barrier,
+        discard: negotiated
+            .discard
+            .map(|discard| (discard.granularity, discard.alignment)),
+        secure_erase: negotiated.discard.is_some_and(|discard| discard.secure),
+    }
+}
+
+/// The number at the end of a device's path, such as 51712 of `device/vbd/51712`.
+fn virtual_device(device: &Device) -> Result<u32> {
+    let number = store::read_number(
+        device.nodename(),
+        c"virtual-device",
+        0..=u64::from(u32::MAX),
+    )?;
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .ok_or(ENOENT)
+}
+
+impl bus::Driver for Disk {
+    const NAME: &'static CStr = c"rxen_blkfront";
+    const KIND: &'static CStr = c"vbd";
+    type Data = Self;
+
+    fn probe(device: &ARef<Device>) -> Result<Arc<Self>> {
+        let number = virtual_device(device)?;
+        let place = Place::of(number).map_err(|bad| {
+            device.error(
+                ENODEV,
+                fmt!("no disk name for number {:#x}; use xvda, xvdb, ...", bad.0),
+            );
+            ENODEV
+        })?;
+        let queue = Queue::new(device.clone())?;
+        let disk = Arc::pin_init(
+            pin_init!(Self {
+                place,
+                // The protocol's handle is the number of the path, whatever fits of it.
+                handle: number as u16,
+                queue,
+                control <- new_mutex!(Control {
+                    phase: Phase::Disconnected,
+                    offered: None,
+                    disk: None,
+                }),
+            }),
+            GFP_KERNEL,
+        )?;
+        device.switch_state(State::Initialising)?;
+        Ok(disk)
+    }
+
+    fn otherend_changed(device: &Device, disk: &Arc<Self>, state: State) {
+        let mut control = disk.control.lock();
+        let action = action(disk.phase(&control), state);
+        if let Err(error) = disk.act(device, &mut control, action) {
+            disk.queue.fail();
+            control.phase = Phase::Failed;
+            // What waits in a queue at rest ends in error now.
+            if let Some(users) = &mut control.disk {
+                users.resume();
+            }
+            device.fatal(error, fmt!("cannot connect to the backend ({:?})", action));
+        }
+    }
+
+    fn park(device: &Device, disk: &Arc<Self>) {
+        let mut control = disk.control.lock();
+        if let Some(users) = &mut control.disk {
+            users.quiesce();
+        }
+        let left = disk.drain();
+        if left > 0 {
+            dev_warn!(
+                device.as_ref(),
+                "{} requests are still with the backend; they are issued again after the restore\n",
+                left
+            );
+        }
+        if control.phase == Phase::Live {
+            control.phase = Phase::Parked;
+        }
+    }
+
+    fn unpark(_device: &Device, disk: &Arc<Self>) {
+        let mut control = disk.control.lock();
+        if control.phase == Phase::Parked {
+            control.phase = Phase::Live;
+        }
+        if let Some(users) = &mut control.disk {
+            users.resume();
+        }
+    }
+
+    fn restored(_device: &Device, disk: &Arc<Self>) -> Result {
+        let mut control = disk.control.lock();
+        control.offered = None;
+        disk.queue.detach();
+        control.phase = Phase::Disconnected;
+        Ok(())
+    }
+
+    fn remove(device: &Device, disk: Arc<Self>) {
+        let mut control = disk.control.lock();
+        control.phase = Phase::Closed;
+        disk.drop_disk(&mut control);
+        // The backend unmaps what it has when it closes; then the grants can end.
+        device.close(CLOSE);
+        control.offered = None;
+        disk.queue.close();
+    }
+}

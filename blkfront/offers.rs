@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads what the backend published.
+
+use crate::negotiate::Offers;
+use kernel::prelude::*;
+use rxenbus::store;
+
+/// Reads all nodes of the backend's half. May sleep.
+///
+/// # Errors
+///
+/// `EINVAL`, after a line in the log that names the node, where one holds no number.
+pub(crate) fn read(otherend: &CStr) -> Result<Offers> {
+    let number = |node: &CStr| store::read_number(otherend, node, 0..=u64::MAX);
+    let flag = |node: &CStr| store::read_flag(otherend, node);
+    Ok(Offers {
+        sectors: number(c"sectors")?,
+        sector_size: number(c"sector-size")?,
+        physical_sector_size: number(c"physical-sector-size")?,
+        info: number(c"info")?,
+        flush: flag(c"feature-flush-cache"),
+        barrier: flag(c"feature-barrier"),
+        discard: flag(c"feature-discard"),
+        secure_erase: flag(c"discard-secure"),
+        discard_granularity: number(c"discard-granularity")?,
+        discard_alignment: number(c"discard-alignment")?,
+        indirect_segments: number(c"feature-max-indirect-segments")?,
+    })
+}
