@@ -8,6 +8,7 @@
 
 use crate::bus::Device;
 use kernel::{
+    fmt,
     prelude::*,
     str::CString,
     sync::{
@@ -126,18 +127,20 @@ pub struct Channel {
 impl Channel {
     /// Allocates an unbound port for the device's backend and binds a handler to it.
     ///
-    /// The handler may be called before this function returns. `name` is what `/proc/interrupts` shows. May sleep.
+    /// The handler may be called before this function returns. `/proc/interrupts` shows the device's path and `name`,
+    /// with dashes: slashes would be folders in `/proc/irq`. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOSPC` or what the hypervisor says where there is no port or no interrupt left.
-    pub fn bind(device: &Device, name: &CStr, handler: Arc<dyn Handler>) -> Result<Self> {
+    pub fn bind(device: &Device, name: &str, handler: Arc<dyn Handler>) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("{}-{}", DashedPath(device.nodename()), name))?;
         let target = KBox::into_pin(KBox::new(
             Target {
                 stopped: Opaque::zeroed(),
                 handler,
                 counters: Counters::new(),
-                name: CString::try_from(name)?,
+                name,
             },
             GFP_KERNEL,
         )?);
@@ -183,6 +186,18 @@ impl Channel {
     /// Events received that were spurious.
     pub fn spurious(&self) -> u64 {
         self.target.counters.spurious.load(Relaxed)
+    }
+}
+
+/// Shows a path such as `device/vif/0` as `vif-0`.
+struct DashedPath<'a>(&'a CStr);
+
+impl fmt::Display for DashedPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.0.to_str().unwrap_or("device");
+        let mut parts = path.strip_prefix("device/").unwrap_or(path).split('/');
+        f.write_str(parts.next().unwrap_or_default())?;
+        parts.try_for_each(|part| write!(f, "-{part}"))
     }
 }
 

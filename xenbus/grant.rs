@@ -117,6 +117,33 @@ pub enum Held {
     Nothing,
     /// One reference of a page, put when the access has ended.
     Page(HeldPage),
+    /// One reference of a network buffer, for payload in memory that has no references of its own.
+    Buffer(HeldBuffer),
+}
+
+/// One reference to a network buffer.
+#[derive(Debug)]
+pub struct HeldBuffer(*mut bindings::sk_buff);
+
+// SAFETY: A reference to a network buffer belongs to no thread.
+unsafe impl Send for HeldBuffer {}
+
+impl HeldBuffer {
+    /// Takes over a reference that the caller owns.
+    ///
+    /// # Safety
+    ///
+    /// `buffer` must be valid, and the caller must own one reference to it, which it gives up.
+    pub unsafe fn from_owned(buffer: *mut bindings::sk_buff) -> Self {
+        Self(buffer)
+    }
+}
+
+impl Drop for HeldBuffer {
+    fn drop(&mut self) {
+        // SAFETY: This value owns one reference to the buffer.
+        unsafe { bindings::rxen_buffer_put(self.0) }
+    }
 }
 
 /// One reference to a page.

@@ -5,10 +5,12 @@
 #include <linux/export.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/netdevice.h>
 #include <linux/workqueue.h>
 #include <asm/barrier.h>
 #include <asm/cpuid/api.h>
 #include <xen/page.h>
+#include <xen/platform_pci.h>
 #include <xen/xen.h>
 
 #include "helpers.h"
@@ -37,6 +39,13 @@ void rxen_page_put(struct page *page)
 	put_page(page);
 }
 EXPORT_SYMBOL_GPL(rxen_page_put);
+
+/* Any context, also with interrupts off. */
+void rxen_buffer_put(struct sk_buff *buffer)
+{
+	dev_kfree_skb_any(buffer);
+}
+EXPORT_SYMBOL_GPL(rxen_buffer_put);
 
 /* PV guests grant machine frames, all others guest frames. */
 unsigned long rxen_page_to_gfn(struct page *page)
@@ -80,6 +89,23 @@ u32 rxen_domain_type(void)
 	if (xen_pv_domain())
 		return RXEN_DOMAIN_PV;
 	return xen_pvh_domain() ? RXEN_DOMAIN_PVH : RXEN_DOMAIN_HVM;
+}
+
+/* False where the emulated ones were kept, for instance with the kernel parameter xen_emul_unplug=never. */
+bool rxen_has_pv_disks(void)
+{
+	return xen_has_pv_disk_devices();
+}
+
+bool rxen_has_pv_nics(void)
+{
+	return xen_has_pv_nic_devices();
+}
+
+/* There are both: a disk with the number of an emulated one is that one. */
+bool rxen_has_emulated_disks(void)
+{
+	return xen_has_pv_and_legacy_disk_devices();
 }
 
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work))

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 struct page;
+struct sk_buff;
 struct work_struct;
 
 /* What this guest is to the kernel's own Xen core; NONE where that core is absent or switched off. */
@@ -19,12 +20,16 @@ enum rxen_domain {
 void *rxen_page_address(struct page *page);
 bool rxen_page_hold(struct page *page);
 void rxen_page_put(struct page *page);
+void rxen_buffer_put(struct sk_buff *buffer);
 unsigned long rxen_page_to_gfn(struct page *page);
 void rxen_virt_mb(void);
 void rxen_virt_wmb(void);
 void rxen_virt_rmb(void);
 u32 rxen_cpuid_base(void);
 u32 rxen_domain_type(void);
+bool rxen_has_pv_disks(void);
+bool rxen_has_pv_nics(void);
+bool rxen_has_emulated_disks(void);
 
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work));
 void rxen_work_schedule(struct work_struct *work);

@@ -54,3 +54,27 @@ pub(crate) fn announce(mode: Mode) {
         ),
     }
 }
+
+/// Whether paravirtual devices of a type may be driven here. False in an HVM guest that keeps the emulated ones, where
+/// the same disk or card would be driven twice.
+pub(crate) fn may_drive(kind: &CStr) -> bool {
+    // SAFETY: Both read variables of the Xen core that are constant after boot.
+    unsafe {
+        match kind.to_bytes() {
+            b"vbd" => bindings::rxen_has_pv_disks(),
+            b"vif" => bindings::rxen_has_pv_nics(),
+            _ => true,
+        }
+    }
+}
+
+/// Whether the guest has a device model, which emulates the devices that it also has as paravirtual ones.
+pub fn has_device_model() -> bool {
+    observe().core == Some(Guest::Hvm)
+}
+
+/// Whether there are emulated disks beside the paravirtual ones.
+pub fn has_emulated_disks() -> bool {
+    // SAFETY: Reads variables of the Xen core that are constant after boot.
+    unsafe { bindings::rxen_has_emulated_disks() }
+}

@@ -123,6 +123,12 @@ impl<P: Protocol> Front<P> {
         self.indices.unanswered()
     }
 
+    /// The index that the next request gets.
+    #[inline]
+    pub fn next_index(&self) -> u32 {
+        self.indices.request_producer()
+    }
+
     /// Copies a request into the next slot and returns its index, which modulo [`Self::SLOTS`] is the slot. The other
     /// end sees it with the next [`Self::publish`].
     ///
@@ -159,13 +165,13 @@ impl<P: Protocol> Front<P> {
             .wants_event(from, self.load(Field::RequestEvent))
     }
 
-    /// Takes the next response, if there is one.
+    /// Takes the next response, if there is one, with its index.
     ///
     /// # Errors
     ///
     /// [`Corrupt`] if the other end claims responses that cannot be.
     #[inline]
-    pub fn next_response(&mut self) -> Result<Option<P::Response>, Corrupt> {
+    pub fn next_response(&mut self) -> Result<Option<(u32, P::Response)>, Corrupt> {
         let index = match self.indices.next_known() {
             Some(index) => index,
             None => {
@@ -179,7 +185,7 @@ impl<P: Protocol> Front<P> {
         let slot = self.slot(index).cast::<P::Response>();
         // SAFETY: The slot lies in the page and is aligned (see `slot`); every bit pattern is a valid response. This is
         // the only read of the slot.
-        Ok(Some(unsafe { slot.read_volatile() }))
+        Ok(Some((index, unsafe { slot.read_volatile() })))
     }
 
     /// Whether there are responses, without asking for an event.

@@ -7,9 +7,11 @@ use super::{
     Driver,
     State, //
 };
+use crate::platform;
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop, //
+    mem::ManuallyDrop,
+    ptr::NonNull, //
 };
 use kernel::{
     error::{
@@ -88,10 +90,12 @@ pub(super) fn fatal(device: &Device, error: Error, what: fmt::Arguments<'_>) {
 ///
 /// # Invariants
 ///
-/// `driver` is registered; it refers to `kinds`, which lies at the same place as long. The `driver_data` of a device
-/// that is bound to it is a reference of an `Arc<T::Data>`.
-#[pin_data(PinnedDrop)]
+/// `driver` refers to `kinds`; both lie at the same place as long as `_registered` lives. The `driver_data` of a device
+/// that is bound to the driver is a reference of an `Arc<T::Data>`.
+#[pin_data]
 pub struct Registration<T: Driver> {
+    // Goes first, while what it needs is still there.
+    _registered: Registered,
     #[pin]
     driver: Opaque<bindings::xenbus_driver>,
     #[pin]
@@ -106,52 +110,82 @@ unsafe impl<T: Driver> Send for Registration<T> {}
 // SAFETY: Nothing is reachable through a shared reference.
 unsafe impl<T: Driver> Sync for Registration<T> {}
 
+/// A driver that the C bus knows.
+///
+/// # Invariants
+///
+/// The driver is registered, and valid as long as this value.
+struct Registered(*mut bindings::xenbus_driver);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // SAFETY: Registered by the invariant. Removes the driver from its devices and waits for the callbacks.
+        unsafe { bindings::xenbus_unregister_driver(self.0) }
+    }
+}
+
 impl<T: Driver> Registration<T> {
     /// Registers the driver.
     ///
     /// The C bus is not told the module: it would take a reference for each device and so keep the module from being
     /// unloaded while there are any. It need not: unloading drops this registration, which waits for the callbacks.
     pub fn new(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
+        try_pin_init!(&this in Self {
+            _: {
+                Self::refuse_emulated()?;
+            },
             kinds <- Opaque::try_ffi_init(Self::fill_kinds),
             power <- Opaque::try_ffi_init(Self::fill_power),
             driver <- Opaque::try_ffi_init(Self::fill_driver),
             _driver: PhantomData,
-        })
-        .pin_chain(|this| {
-            let driver = this.driver.get();
-            // SAFETY: Not registered yet, so nobody else knows it; the array starts with its first entry and is pinned
-            // beside the driver.
-            unsafe { (*driver).ids = this.kinds.get().cast() };
-            // SAFETY: The driver is filled in and pinned until `drop` has unregistered it.
-            let result = to_result(unsafe {
-                bindings::__xenbus_register_frontend(
-                    driver,
-                    core::ptr::null_mut(),
-                    core::ptr::null(),
-                )
-            });
-            result?;
-            Self::refuse_rival(driver)
+            // SAFETY: The other fields are initialised above; they are pinned and go after this one.
+            _registered: unsafe { Self::register(this) }?,
         })
     }
 
-    /// Takes the driver, just registered, back if another one for the same type of device is loaded.
-    fn refuse_rival(driver: *mut bindings::xenbus_driver) -> Result {
+    /// Registers the driver that is filled in.
+    ///
+    /// # Safety
+    ///
+    /// All fields of `this` but the first must be initialised, and stay where they are until the returned value is
+    /// dropped.
+    unsafe fn register(this: NonNull<Self>) -> Result<Registered> {
+        // SAFETY: The caller promises valid fields. The array starts with its first entry.
+        let driver = unsafe {
+            let driver = (*this.as_ptr()).driver.get();
+            (*driver).ids = (*this.as_ptr()).kinds.get().cast();
+            driver
+        };
+        // SAFETY: The driver is filled in, and stays until `Registered` has unregistered it.
+        to_result(unsafe {
+            bindings::__xenbus_register_frontend(driver, core::ptr::null_mut(), core::ptr::null())
+        })?;
+        // INVARIANT: Registered just now.
+        let registered = Registered(driver);
         // The C frontends have the name of the device type.
         // SAFETY: The registration has set the bus; the name ends with a NUL.
         let rival = unsafe { bindings::driver_find(T::KIND.as_char_ptr(), (*driver).driver.bus) };
         if rival.is_null() {
-            return Ok(());
+            return Ok(registered);
         }
         pr_err!(
             "{}: not loaded: the C frontend has the {} devices; unload it first\n",
             T::NAME,
             T::KIND
         );
-        // SAFETY: Registered by the caller.
-        unsafe { bindings::xenbus_unregister_driver(driver) };
         Err(EBUSY)
+    }
+
+    /// Refuses where the guest keeps its emulated devices of this type.
+    fn refuse_emulated() -> Result {
+        if platform::may_drive(T::KIND) {
+            return Ok(());
+        }
+        pr_err!(
+            "{}: not loaded: the emulated devices are not unplugged; see the kernel parameter xen_emul_unplug\n",
+            T::NAME
+        );
+        Err(ENODEV)
     }
 
     /// Fills the table of device types: ours and the ending entry.
@@ -345,12 +379,4 @@ impl<T: Driver> Registration<T> {
 unsafe fn to_xenbus_device(device: *mut bindings::device) -> *mut bindings::xenbus_device {
     // SAFETY: The caller promises it.
     unsafe { kernel::container_of!(device, bindings::xenbus_device, dev) }
-}
-
-#[pinned_drop]
-impl<T: Driver> PinnedDrop for Registration<T> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered by the invariant. Removes the driver from its devices and waits for the callbacks.
-        unsafe { bindings::xenbus_unregister_driver(self.driver.get()) }
-    }
 }

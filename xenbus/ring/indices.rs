@@ -76,6 +76,11 @@ impl Indices {
         Some(index)
     }
 
+    /// The index that the next request gets.
+    pub const fn request_producer(&self) -> u32 {
+        self.request_producer
+    }
+
     /// Requests that are not published yet.
     pub const fn unpublished(&self) -> u32 {
         self.request_producer.wrapping_sub(self.published)

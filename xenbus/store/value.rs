@@ -10,27 +10,24 @@ use core::ops::RangeInclusive;
 /// What is wrong with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadValue {
-    /// Not a decimal number that fits 64 bits.
+    /// Not a decimal number.
     Malformed,
-    /// A number, but outside what the reader accepts.
+    /// A number, but outside what the reader accepts or 64 bits hold.
     OutOfRange,
 }
 
 /// Reads a decimal number in a range.
 pub fn number(bytes: &[u8], range: &RangeInclusive<u64>) -> Result<u64, BadValue> {
     let digits = trim(bytes);
-    if digits.is_empty() {
+    // Before the value: where 64 bits are too few, there may still be garbage to come.
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(BadValue::Malformed);
     }
     let mut value: u64 = 0;
-    for byte in digits {
-        let digit = match byte {
-            b'0'..=b'9' => u64::from(byte - b'0'),
-            _ => return Err(BadValue::Malformed),
-        };
+    for digit in digits {
         value = value
             .checked_mul(10)
-            .and_then(|tens| tens.checked_add(digit))
+            .and_then(|tens| tens.checked_add(u64::from(digit - b'0')))
             .ok_or(BadValue::OutOfRange)?;
     }
     if range.contains(&value) {
