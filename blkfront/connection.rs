@@ -62,7 +62,7 @@ impl Offered {
     /// Sets a ring up and publishes it. May sleep.
     pub(crate) fn publish(device: &Device, handler: Arc<dyn evtchn::Handler>) -> Result<Self> {
         let ring = ring::Front::new(device)?;
-        let channel = evtchn::Channel::bind(device, device.nodename(), handler)?;
+        let channel = evtchn::Channel::bind(device, "ring", handler)?;
         let node = device.nodename();
         store::transaction(|open| {
             let write =

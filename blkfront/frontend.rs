@@ -9,7 +9,10 @@ use crate::{
     },
     module_parameters,
     mq,
-    naming::Place,
+    naming::{
+        self,
+        Place, //
+    },
     negotiate::{
         self,
         Flush,
@@ -43,10 +46,12 @@ use rxenbus::{
         State, //
     },
     evtchn::Handler,
+    platform,
     store, //
 };
 
-/// How long a park waits for the backend to answer what it has; the rest is issued again after the restore.
+/// How long the backend may take to answer what it has. When parked, the rest is issued again after the restore; when
+/// the disk goes, it fails.
 const DRAIN: Delta = Delta::from_secs(5);
 /// How long each step of a close handshake may take.
 const CLOSE: Delta = Delta::from_secs(5);
@@ -88,6 +93,7 @@ impl Disk {
                 disk.quiesce();
             }
         }
+        control.offered = None;
         self.queue.reset();
         let handler: Arc<dyn Handler> = self.queue.clone();
         control.offered = Some(Offered::publish(device, handler)?);
@@ -170,15 +176,18 @@ impl Disk {
     fn close(&self, device: &Device, control: &mut Control) {
         control.phase = Phase::Closed;
         self.drop_disk(control);
-        control.offered = None;
-        self.queue.close();
+        self.queue.fail();
+        // The backend unmaps the ring when it sees us closed; until it connects anew or the device goes, it stays.
         device.closed();
     }
 
-    /// Takes the disk from its users.
+    /// Takes the disk from its users. The backend gets the time to answer what it has, so that pages are not taken
+    /// back under its hands; what it does not answer fails, as does all that waits.
     fn drop_disk(&self, control: &mut Control) {
-        if let Some(disk) = control.disk.take() {
+        if let Some(mut disk) = control.disk.take() {
             disk.mark_dead();
+            disk.quiesce();
+            self.drain();
             self.queue.fail();
             drop(disk);
         }
@@ -238,6 +247,16 @@ fn virtual_device(device: &Device) -> Result<u32> {
         .ok_or(ENOENT)
 }
 
+/// Whether a disk is one that the device model emulates too, and that is therefore not driven here.
+fn is_emulated(device: &Device, number: u32) -> bool {
+    if !platform::has_device_model() {
+        return false;
+    }
+    let cdrom =
+        store::read(device.nodename(), c"device-type").is_ok_and(|kind| kind.starts_with(b"cdrom"));
+    cdrom || platform::has_emulated_disks() && !naming::is_xvd(number)
+}
+
 impl bus::Driver for Disk {
     const NAME: &'static CStr = c"rxen_blkfront";
     const KIND: &'static CStr = c"vbd";
@@ -245,6 +264,10 @@ impl bus::Driver for Disk {
 
     fn probe(device: &ARef<Device>) -> Result<Arc<Self>> {
         let number = virtual_device(device)?;
+        if is_emulated(device, number) {
+            dev_info!(device.as_ref(), "left to the emulated device\n");
+            return Err(ENODEV);
+        }
         let place = Place::of(number).map_err(|bad| {
             device.error(
                 ENODEV,
@@ -303,13 +326,19 @@ impl bus::Driver for Disk {
         }
     }
 
-    fn unpark(_device: &Device, disk: &Arc<Self>) {
+    fn unpark(device: &Device, disk: &Arc<Self>) {
         let mut control = disk.control.lock();
         if control.phase == Phase::Parked {
             control.phase = Phase::Live;
         }
         if let Some(users) = &mut control.disk {
             users.resume();
+        }
+        let state = device.otherend_state();
+        drop(control);
+        // The backend may have connected meanwhile.
+        if state == State::Connected {
+            Self::otherend_changed(device, disk, state);
         }
     }
 

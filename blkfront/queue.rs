@@ -224,7 +224,7 @@ impl State {
             return Ok(());
         };
         loop {
-            while let Some(response) = connected
+            while let Some((_, response)) = connected
                 .ring
                 .next_response()
                 .map_err(|_| Violation::Index)?
