@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads what the backend and the toolstack published.
+
+use crate::{
+    negotiate::{
+        self,
+        Offers, //
+    },
+    net::MacAddress, //
+};
+use kernel::prelude::*;
+use rxenbus::{
+    bus::Device,
+    store, //
+};
+
+/// Reads all nodes of the backend's half. May sleep.
+pub(crate) fn read(otherend: &CStr) -> Offers {
+    let flag = |node: &CStr| store::read_flag(otherend, node);
+    Offers {
+        rx_copy: flag(c"feature-rx-copy"),
+        split_event_channels: flag(c"feature-split-event-channels"),
+        scatter_gather: flag(c"feature-sg"),
+        gso_tcpv4: flag(c"feature-gso-tcpv4"),
+        gso_tcpv6: flag(c"feature-gso-tcpv6"),
+        ipv6_checksum: flag(c"feature-ipv6-csum-offload"),
+    }
+}
+
+/// Reads the hardware address that the toolstack gave the device. May sleep.
+///
+/// # Errors
+///
+/// `EINVAL` where it is none; what xenstored says.
+pub(crate) fn mac(device: &Device) -> Result<MacAddress> {
+    let text = store::read(device.nodename(), c"mac")?;
+    negotiate::parse_mac(&text).map(MacAddress).ok_or(EINVAL)
+}
+
+/// Reads the MTU that the toolstack wishes for, if it does. May sleep.
+pub(crate) fn mtu(device: &Device) -> Option<u32> {
+    let range = u64::from(negotiate::SMALLEST_MTU)..=u64::from(negotiate::LARGE_MTU);
+    let mtu = store::read_number(device.nodename(), c"mtu", range).ok()??;
+    u32::try_from(mtu).ok()
+}
