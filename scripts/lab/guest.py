@@ -93,6 +93,10 @@ class Guest:
     def address(self, card: int = 0) -> str:
         return f"10.9.{card}.{self.number}"
 
+    @property
+    def initrd(self) -> str:
+        return f"initrd-{self.frontends}" + ("-ram" if self.root == "ram" else "")
+
     def config(self) -> str:
         """The guest's xl configuration."""
         extra = f"console=hvc0 loglevel=5 labname={self.name} labip={self.number} labroot={self.root} {self.cmdline}"
@@ -102,7 +106,7 @@ class Guest:
         vifs = [f"'{vif_type}mac={self.mac(card)},bridge=xenbr0'" for card in range(self.vifs)]
         lines = [
             f'name = "{self.name}"', f'type = "{self.kind}"', 'kernel = "/share/vmlinuz"',
-            f'ramdisk = "/share/initrd-{self.frontends}"', f'extra = "{extra}"', f"memory = {self.memory}",
+            f'ramdisk = "/share/{self.initrd}"', f'extra = "{extra}"', f"memory = {self.memory}",
             f"vcpus = {self.vcpus}", f"vif = [ {', '.join(vifs)} ]",
             "disk = [ " + ", ".join(f"'{disk.spec()}'" for disk in self.disks) + " ]",
             'on_crash = "preserve"', 'on_reboot = "destroy"', 'tsc_mode = "native"',
@@ -178,6 +182,12 @@ class Guest:
         """Runs a script in the guest."""
         return self.start(script).wait(timeout)
 
+    def put(self, path: str, data: bytes, piece: int = 6000) -> None:
+        """Writes a small file in the guest, over the console as everything else."""
+        for at in range(0, len(data), piece):
+            text = base64.b64encode(data[at : at + piece]).decode()
+            self.run(f"echo {text} | base64 -d {'>>' if at else '>'}{path}").check()
+
     def dmesg(self) -> str:
         """The guest's kernel log."""
         return self.run("dmesg", timeout=60).out
@@ -204,16 +214,28 @@ class Guest:
     def restore(self, path: str = "/srv/guest.save") -> None:
         self.host.run(f"xl restore {path} && rm {path}", timeout=180).check()
 
+    def move(self, to: Host, path: str = "/srv/guest.save") -> None:
+        """To another host, not live: saved, copied over the hosts' link, restored."""
+        self.save(path)
+        to.run(f"setsid socat -u TCP-LISTEN:8003,reuseaddr OPEN:{path}.part,creat,trunc </dev/null >/dev/null 2>&1 &").check()
+        copied = self.host.run(f"for n in 1 2 3 4 5; do sleep 1; socat -u OPEN:{path} TCP:{to.address}:8003 && exit 0; done; exit 1", timeout=240)
+        copied.check()
+        size = self.host.run(f"stat -c %s {path}").check().out.strip()
+        to.run(f"for n in $(seq 60); do [ $(stat -c %s {path}.part) = {size} ] && mv {path}.part {path} && exit 0; sleep 0.5; done; exit 1").check()
+        self.host.run(f"rm {path}").check()
+        self.host = to
+        self.restore(path)
+
     def checkpoint(self, path: str = "/srv/guest.save") -> None:
         """A save after which the guest goes on: the suspend that it sees was cancelled."""
         self.host.run(f"xl save -c {self.name} {path} && rm {path}", timeout=180).check()
 
     def migrate_local(self) -> None:
-        self.xl(f'migrate -s "" {self.name} "xl migrate-receive"', timeout=400).check()
+        self.xl(f'migrate -s "" {self.name} "xl migrate-receive"', timeout=800).check()
 
     def migrate(self, to: Host) -> None:
         """Live migration to another host."""
-        self.xl(f"migrate -s '' {self.name} 'socat -t 60 - TCP:{to.address}:8002'", timeout=400).check()
+        self.xl(f"migrate -s '' {self.name} 'socat -b 262144 -t 60 - TCP:{to.address}:8002'", timeout=800).check()
         self.host = to
 
     # --- devices -----------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class Host:
     dom0_memory: int = 1024
     cpus: int = 1
     process: subprocess.Popen | None = None
+    joined: bool = False
 
     @property
     def share(self) -> Path:
@@ -105,6 +106,8 @@ class Host:
         """Starts QEMU; `wait_ready` waits for dom0."""
         (self.share / "console").mkdir(parents=True, exist_ok=True)
         self.port = free_port()
+        # For whoever wants to join a running lab.
+        (self.folder / "port").write_text(f"{self.port}\n")
         with open(self.folder / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent
@@ -128,8 +131,16 @@ class Host:
             time.sleep(0.5)
         raise LabError(f"host {self.name}: dom0 not ready in {timeout} s; log: {self.console_log}")
 
+    def join(self) -> None:
+        """Uses a host that another process has started and will stop."""
+        self.port = int((self.folder / "port").read_text())
+        self.started = time.monotonic()
+        self.joined = True
+
     def check_alive(self) -> None:
         """Raises if QEMU has ended or Xen has crashed."""
+        if self.joined:
+            return
         if self.process is None or self.process.poll() is not None:
             raise LabError(f"host {self.name}: QEMU has ended; logs: {self.folder}/qemu.log {self.console_log}")
 

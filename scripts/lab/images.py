@@ -38,6 +38,11 @@ class Images:
         return cls(system, xen / "xen", folder)
 
 
+# What a guest whose root is its RAM disk has besides busybox.
+RAM_PROGRAMS = ["/usr/bin/bash", "/usr/bin/python3", "/usr/sbin/ethtool", "/usr/bin/kmod"]
+RAM_PYTHON = ["*.py", "collections", "encodings", "importlib", "json", "re", "lib-dynload/mmap*"]
+
+
 def frontend_files(frontends: str, images: Images) -> list[Path]:
     """The module files of a set of frontends."""
     folder = MODULES if frontends == "rust" else images.folder / "c-frontends"
@@ -51,7 +56,7 @@ def build_guest_initrd(frontends: str, images: Images, target: Path) -> None:
     for name in ("frontends", "lab", "etc"):
         (work / name).mkdir(parents=True)
     shutil.copy(INSIDE / "guest-initrd-init", work / "init")
-    for name in ("guest-init", "guest-agent"):
+    for name in ("guest-init", "guest-agent", "tcp-stream"):
         shutil.copy(INSIDE / name, work / "lab" / name)
     # All modules are carried, for tests that load what is not loaded at boot.
     for kind in ("rust", "c"):
@@ -63,10 +68,38 @@ def build_guest_initrd(frontends: str, images: Images, target: Path) -> None:
             (work / "frontends" / path.name).unlink()
     (work / "etc" / "frontends").write_text("\n".join(FRONTENDS[frontends]) + "\n")
     (work / "etc" / "extra-modules").write_text("")
+    append_archive(work, images.folder / "guest-initrd-base", target)
+
+
+def append_archive(work: Path, base: Path, target: Path) -> None:
+    """Writes a RAM disk: that of `base`, overlaid by the folder `work`, which is removed."""
     archive = subprocess.run(
         "find . | cpio --quiet -o -H newc", shell=True, cwd=work, check=True, capture_output=True
     ).stdout
     shutil.rmtree(work)
     with open(target, "wb") as out:
-        out.write((images.folder / "guest-initrd-base").read_bytes())
+        out.write(base.read_bytes())
         out.write(gzip.compress(archive, 1))
+
+
+def build_ram_initrd(base: Path, images: Images, target: Path) -> None:
+    """A RAM disk that is the guest's root (labroot=ram), for tests that unload the driver of all disks."""
+    root = images.system / "root"
+    work = target.with_suffix(".work")
+    shutil.rmtree(work, ignore_errors=True)
+    files = {Path(program): root / program.lstrip("/") for program in RAM_PROGRAMS}
+    for program in RAM_PROGRAMS:
+        listed = subprocess.run(["chroot", root, "ldd", program], check=True, capture_output=True, text=True).stdout
+        for word in listed.split():
+            if word.startswith("/"):
+                files[Path(word)] = root / word.lstrip("/")
+    python = next((root / "usr/lib").glob("python3.*"))
+    for pattern in RAM_PYTHON:
+        for found in python.glob(pattern):
+            paths = [path for path in (found.rglob("*.py") if found.is_dir() else [found]) if path.exists()]
+            files.update({Path("/") / path.relative_to(root): path for path in paths})
+    for path, source in files.items():
+        copy = work / str(path).lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, copy)
+    append_archive(work, base, target)

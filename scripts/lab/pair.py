@@ -5,8 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .host import Host
-from .images import CLONE, FRONTENDS, Images, build_guest_initrd
+from .host import Host, LabError
+from .images import CLONE, FRONTENDS, Images, build_guest_initrd, build_ram_initrd
 
 # Common disks, by their names in both dom0s: roots of guests, then data disks.
 ROOTS = ["vdb", "vdc", "vdd", "vde"]
@@ -17,12 +17,16 @@ DATA_MIB = 96
 class Lab:
     """The running lab. As a context manager it ends everything it started."""
 
-    def __init__(self, folder: Path = CLONE / "build" / "lab", hosts: int = 2):
+    def __init__(self, folder: Path = CLONE / "build" / "lab", hosts: int = 2, join: bool = False):
         self.folder = folder
         self.images = Images.find()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        disks = self.make_disks()
+        if join:
+            hosts = sum((folder / name / "port").exists() for name in ("a", "b"))
+            disks = []
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            disks = self.make_disks()
         names = [("a", "10.9.0.1"), ("b", "10.9.0.2")][:hosts]
         self.hosts = [
             Host(name, address, folder / name, self.images, disks, self.link(name) if hosts > 1 else [])
@@ -37,19 +41,36 @@ class Lab:
     def b(self) -> Host:
         return self.hosts[1]
 
+    @classmethod
+    def join(cls, folder: Path) -> "Lab":
+        """A lab that another process has started and will stop; see scripts/lab/run."""
+        lab = cls(folder, join=True)
+        if not lab.hosts:
+            raise LabError(f"no lab runs in {folder}")
+        for host in lab.hosts:
+            host.join()
+            host.run("true", timeout=30)
+            # New guests get the modules of the latest build.
+            lab.fill_share(host)
+        return lab
+
     def make_disks(self) -> list[Path]:
         """Root disks are copies of the system's image; data disks are empty."""
         paths = []
         for name in ROOTS:
-            path = self.folder / f"{name}.img"
-            subprocess.run(["cp", "--sparse=always", self.images.folder / "root.img", path], check=True)
-            paths.append(path)
+            paths.append(self.reset_root(name))
         for name in DATA:
             path = self.folder / f"{name}.img"
             with open(path, "wb") as file:
                 file.truncate(DATA_MIB << 20)
             paths.append(path)
         return paths
+
+    def reset_root(self, name: str) -> Path:
+        """Makes a root disk that no guest uses fresh again. The file stays the same one: QEMU has it open."""
+        path = self.folder / f"{name}.img"
+        subprocess.run(["cp", "--sparse=always", self.images.folder / "root.img", path], check=True)
+        return path
 
     def link(self, name: str) -> list[str]:
         """QEMU's end of the virtual cable between the hosts."""
@@ -64,6 +85,7 @@ class Lab:
         shutil.copy(self.images.folder / "guest-vmlinuz", host.share / "vmlinuz")
         for frontends in FRONTENDS:
             build_guest_initrd(frontends, self.images, host.share / f"initrd-{frontends}")
+        build_ram_initrd(host.share / "initrd-rust", self.images, host.share / "initrd-rust-ram")
 
     def start(self) -> "Lab":
         for host in self.hosts:
