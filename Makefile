@@ -49,9 +49,9 @@ test: modules ## every test there is; ONLY=<expr> picks some by name
 	@scripts/run-tests $(if $(ONLY),-k "$(ONLY)")
 
 test-host: setup-toolchain ## only the tests of the pure parts, which run on this machine
-	@scripts/run-tests -m "not lab"
+	@scripts/run-tests tests/host
 
-install: modules ## install the modules for the running kernel, preferred over xen-netfront and xen-blkfront
+install: modules ## install the modules, preferred over the C frontends (DESTDIR=<root>, KDIR=<tree>)
 	scripts/install-modules $(build)/modules
 
 fmt: setup-toolchain ## format the Rust code
@@ -65,7 +65,7 @@ clippy: $(setup) ## the kernel's clippy lints; any warning fails
 	+@scripts/check-clippy $(kernel_make) M=$(CURDIR) MO=$(build)/clippy CLIPPY=1 modules
 
 doc: modules ## rustdoc of all crates into build/doc
-	@scripts/build-doc $(kernel_tree) $(objects) $(build)/doc
+	@$(rust_tool) scripts/build-doc $(kernel_tree) $(objects) $(build)/doc
 
 lab-shell: ## a shell in dom0 or a guest of a running lab (ARGS="host" or "guest")
 	@scripts/lab-shell $(ARGS)
