@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab and its guests as fixtures; logs are checked after each test and kept when it fails."""
+
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from farm import Farm, data_disks
+from lab.pair import CLONE, Lab
+
+LOGS = CLONE / "build" / "test-logs"
+FARM = pytest.StashKey[Farm]()
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--lab", type=Path, help="use the lab that scripts/lab/run keeps running in this folder")
+
+
+def pytest_configure(config):
+    # So that the hosts end when the run is ended from outside.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended from outside", 143))
+
+
+def wanted_kind(item) -> bool:
+    """Whether the test is for this type of guest."""
+    marker = item.get_closest_marker("kinds")
+    return marker is None or item.callspec.params["kind"] in marker.args
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "farm" in item.fixturenames:
+            item.add_marker(pytest.mark.lab)
+    items[:] = [item for item in items if wanted_kind(item)]
+    # What needs no lab comes first, then what checks the lab itself.
+    items.sort(key=lambda item: ("farm" in item.fixturenames, "lab" not in item.path.parts))
+
+
+@pytest.fixture(scope="session")
+def farm(request):
+    """The lab with two Xen hosts, and the guests in it."""
+    joined = request.config.getoption("--lab")
+
+    def start() -> Lab:
+        return Lab(CLONE / "build" / "lab-tests").start()
+
+    farm = Farm(Lab.join(joined)) if joined else Farm(start(), restart=start)
+    request.config.stash[FARM] = farm
+    yield farm
+    del request.config.stash[FARM]
+    if joined:
+        farm.end_all()
+    else:
+        farm.lab.stop()
+
+
+@pytest.fixture
+def lab(farm):
+    """The two hosts."""
+    return farm.lab
+
+
+@pytest.fixture(scope="session", params=["pvh", "pv", "hvm"])
+def kind(request):
+    """The type of the guest. Session-wide, so that all tests of a type run one after the other and share a guest."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def checked_logs(request):
+    """Begins a test's share of the logs; ends all guests after a failure, so that the next test gets fresh ones."""
+    if "farm" not in request.fixturenames:
+        yield
+        return
+    farm = request.getfixturevalue("farm")
+    farm.begin()
+    yield
+    if request.node.stash.get(FAILED, False):
+        farm.end_all()
+        farm.book.news(farm.log_files())
+
+
+@pytest.fixture(scope="session")
+def stock_hypervisor(farm):
+    """Whether Xen is the packaged one, which lacks shadow paging."""
+    return (farm.lab.images.hypervisor.parent / "stock").exists()
+
+
+@pytest.fixture
+def shared_guest(farm, kind):
+    """Gives the guest that the tests of a type share: root and two data disks (xen-blkback and QEMU), two cards."""
+    return lambda **options: farm.get("full", kind, disks=data_disks(), vifs=2, **options)
+
+
+@pytest.fixture
+def guest(shared_guest):
+    """The shared guest, on the first host."""
+    return shared_guest()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test of the lab; bad lines in any log fail it too."""
+    if "farm" not in pyfuncitem.fixturenames:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    pyfuncitem.obj(**arguments)
+    complaints = pyfuncitem.funcargs["farm"].complaints()
+    if complaints:
+        pytest.fail("bad lines in the logs:\n" + "\n".join(complaints[:40]), pytrace=False)
+    return True
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    item.stash[FAILED] = True
+    farm = item.config.stash.get(FARM, None)
+    if farm:
+        folder = LOGS / re.sub(r"[^\w.-]+", "_", item.nodeid.split("/")[-1])
+        shutil.rmtree(folder, ignore_errors=True)
+        farm.keep_logs(folder)
+        (folder / "failure").write_text(report.longreprtext)
+        report.sections.append(("logs", f"kept in {folder}"))
