@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The lab and its guests as fixtures; logs are checked after each test and kept when it fails."""
 
+import os
 import re
 import shutil
 import signal
@@ -31,13 +32,30 @@ def wanted_kind(item) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if "farm" in item.fixturenames:
             item.add_marker(pytest.mark.lab)
+        item.add_marker(pytest.mark.xdist_group(group(item)))
     items[:] = [item for item in items if wanted_kind(item)]
-    # What needs no lab comes first, then what checks the lab itself.
-    items.sort(key=lambda item: ("farm" in item.fixturenames, "lab" not in item.path.parts))
+    if config.getoption("numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
+        # Groups are handed out in this order: the long ones first, so that no process is idle at the end.
+        items.sort(key=lambda item: ("farm" not in item.fixturenames, not has_kind(item)))
+    else:
+        # What needs no lab comes first, then what checks the lab itself.
+        items.sort(key=lambda item: ("farm" in item.fixturenames, "lab" not in item.path.parts))
+
+
+def has_kind(item) -> bool:
+    return hasattr(item, "callspec") and "kind" in item.callspec.params
+
+
+def group(item) -> str:
+    """Tests of a group run one after the other in one process: those of a type of guest share a guest, all others of
+    the lab its hosts, those of a folder what they build."""
+    if has_kind(item):
+        return item.callspec.params["kind"]
+    return "lab" if "farm" in item.fixturenames else item.path.parent.name
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +64,9 @@ def farm(request):
     joined = request.config.getoption("--lab")
 
     def start() -> Lab:
-        return Lab(CLONE / "build" / "lab-tests").start()
+        # Each process of a parallel run has hosts of its own.
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        return Lab(CLONE / "build" / f"lab-tests{worker and '-'}{worker}").start()
 
     farm = Farm(Lab.join(joined)) if joined else Farm(start(), restart=start)
     request.config.stash[FARM] = farm
@@ -124,7 +144,7 @@ def pytest_runtest_makereport(item, call):
     item.stash[FAILED] = True
     farm = item.config.stash.get(FARM, None)
     if farm:
-        folder = LOGS / re.sub(r"[^\w.-]+", "_", item.nodeid.split("/")[-1])
+        folder = LOGS / re.sub(r"[^\w.-]+", "_", item.nodeid.split("/")[-1].split("@")[0])
         shutil.rmtree(folder, ignore_errors=True)
         farm.keep_logs(folder)
         (folder / "failure").write_text(report.longreprtext)

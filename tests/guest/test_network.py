@@ -101,7 +101,7 @@ def test_carrier_follows_the_link(guest):
 
 def test_iperf_both_ways(guest):
     guest.host.run("iperf3 -s -1 -D -p 7100 && sleep 1").check()
-    out = guest.run(f"iperf3 -c {guest.host.address} -p 7100 -t 3 --bidir -J", timeout=90).check().out
+    out = guest.run(f"iperf3 -c {guest.host.address} -p 7100 -t 6 --bidir -J", timeout=120).check().out
     sums = json.loads(out)["end"]
-    assert sums["sum_received"]["bytes"] > 1 << 19
-    assert sums["sum_received_bidir_reverse"]["bytes"] > 1 << 19
+    assert sums["sum_received"]["bytes"] > 1 << 17
+    assert sums["sum_received_bidir_reverse"]["bytes"] > 1 << 17
