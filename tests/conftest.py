@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,30 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # So that the hosts end when the run is ended from outside.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended from outside", 143))
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(Progress(config))
+
+
+class Progress:
+    """A line for each test of a parallel run, in place of a dot."""
+
+    def __init__(self, config):
+        self.config = config
+        self.start = time.monotonic()
+
+    def pytest_report_teststatus(self, report):
+        # The letter that would be shown; an empty one still counts.
+        if report.when == "call" and report.passed:
+            return "passed", "", "PASSED"
+        return None
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" or not report.passed:
+            outcome = "passed" if report.passed else f"{report.when} {report.outcome}"
+            elapsed = time.monotonic() - self.start
+            self.config.pluginmanager.getplugin("terminalreporter").write_line(
+                f"[{elapsed:4.0f}s] {outcome}: {report.nodeid} in {report.duration:.0f} s"
+            )
 
 
 def wanted_kind(item) -> bool:

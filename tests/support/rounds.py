@@ -31,7 +31,7 @@ follow() {{
         "$1") return 0 ;;
         failed*) echo "the guest says: $(xenstore-read $path)"; return 1 ;;
         esac
-        sleep 0.3
+        sleep 0.6
     done
     echo "the guest does not say '$1' but '$(xenstore-read $path)'"
     return 1
