@@ -66,6 +66,7 @@ sys.exit("no QEMU serves the file")
 """
 
 
+@pytest.mark.timeout(2000)
 def test_attach_and_detach_under_load(guest):
     """A disk, served by the two backends in turn, and a card are taken away 20 times with requests in flight: all end
     in error, none hangs, and the stream over another card does not notice."""
@@ -77,7 +78,7 @@ def test_attach_and_detach_under_load(guest):
     detach = f"""xl block-detach {guest.name} xvdd & disk=$!
     xl network-detach {guest.name} {guest.mac(2)} && wait $disk"""
     network = NetworkLoad(guest, guest.host, rate=10_000)
-    run_rounds(guest, ROUNDS, attach, detach, USE.format(number=guest.number), GONE, timeout=1100)
+    run_rounds(guest, ROUNDS, attach, detach, USE.format(number=guest.number), GONE, timeout=1900)
     network.stop()
     counts = wait_no_deferred(guest)
     assert counts["leaked"] == counts["deferred"] == 0
