@@ -146,7 +146,7 @@ class Guest:
 
     # --- commands in the guest ---------------------------------------------------------------------------------
 
-    def ask(self, verb: str, payload: dict, timeout: float = 60) -> dict:
+    def ask(self, verb: str, payload: dict, timeout: float = 180) -> dict:
         """One request to the guest's agent, repeated until an answer with a right checksum comes."""
         raw = json.dumps(payload).encode()
         number = next(request_numbers)
@@ -155,7 +155,7 @@ class Guest:
         while time.monotonic() < end:
             line = f"~{number}:{verb}:{base64.b64encode(raw).decode()}:{zlib.crc32(raw)}~"
             reply = self.host.request(
-                {"console": self.name, "line": line, "match": f"~{number}:", "timeout": 8}, timeout=30
+                {"console": self.name, "line": line, "match": f"~{number}:", "timeout": 15}, timeout=40
             )
             error = reply.get("error", "garbled")
             parts = reply.get("line", "").strip().strip("~").split(":")
