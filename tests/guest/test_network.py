@@ -79,7 +79,7 @@ def test_two_cards_and_three_disks_at_once(guest):
     cards = [NetworkLoad(guest, guest.host, card=card) for card in (0, 1)]
     disks = DiskLoad(guest, ["xvdb", "xvdc"])
     root = guest.start("set -e; for n in 1 2 3; do dd if=/dev/urandom of=/srv/f bs=64k count=32 status=none; sync; md5sum /srv/f >/run/sum; echo 3 >/proc/sys/vm/drop_caches; md5sum -c --quiet /run/sum; done; rm /srv/f")
-    disks.wait_progress(120)
+    disks.wait_progress()
     root.wait(150).check()
     for card in cards:
         assert card.stop()["bytes"] > 100_000

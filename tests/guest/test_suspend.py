@@ -23,7 +23,7 @@ class Loaded:
     def check(self) -> None:
         """All that ran still runs, and nothing was lost."""
         self.network.assert_alive()
-        self.disks.wait_progress(120)
+        self.disks.wait_progress()
         for disk, job in self.disks.stop().items():
             longest = job["write"]["clat_ns"]["max"] / 1e9
             print(f"{disk}: {job['write']['io_bytes'] >> 10} KiB written and verified, longest write {longest:.1f} s")

@@ -73,7 +73,7 @@ class DiskLoad:
             counts[name] = int(fields[2]) + int(fields[6])
         return counts
 
-    def wait_progress(self, timeout: float = 60, sectors: int = 200) -> None:
+    def wait_progress(self, timeout: float = 180, sectors: int = 200) -> None:
         """Waits until each disk has moved on."""
         names = [disk for disk in self.disks if not disk.startswith("/")] or ["xvda"]
         start = self.moved()
