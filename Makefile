@@ -6,6 +6,8 @@
 KDIR ?=
 # make test ONLY=<expr> picks tests by name, as pytest -k.
 ONLY ?=
+# make demo GUESTS=<types> runs it with guests of these types, one after the other.
+GUESTS ?=
 
 build := $(CURDIR)/build
 objects := $(build)/kbuild
@@ -40,9 +42,9 @@ setup-toolchain:
 setup: setup-toolchain ## provide toolchain, kernel tree and lab (the other targets do it when needed)
 	@scripts/setup-lab
 
-demo: modules ## real Xen, real guests: disk and network on our modules through a live migration
+demo: modules ## real Xen, a real guest: disk and network on our modules through a live migration (GUESTS=pvh,pv,hvm)
 	@scripts/setup-lab
-	@scripts/demo
+	@scripts/demo $(if $(GUESTS),--guests $(GUESTS))
 
 test: modules ## every test there is; ONLY=<expr> picks some by name
 	@scripts/setup-lab
