@@ -29,12 +29,19 @@
 #include <xen/interface/xen.h>
 #include <xen/interface/event_channel.h>
 #include <xen/interface/grant_table.h>
+#include <xen/interface/hvm/hvm_op.h>
+#include <xen/interface/hvm/params.h>
+#include <xen/interface/memory.h>
+#include <xen/interface/sched.h>
+#include <xen/interface/vcpu.h>
+#include <xen/interface/version.h>
 #include <xen/interface/io/blkif.h>
 #include <xen/interface/io/netif.h>
 #include <xen/interface/io/ring.h>
 #include <xen/interface/io/xenbus.h>
 #include <xen/interface/io/xs_wire.h>
 
+#include <asm/xen/cpuid.h>
 #include <xen/events.h>
 #include <xen/grant_table.h>
 #include <xen/xen.h>

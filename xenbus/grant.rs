@@ -17,7 +17,9 @@ use rxen_bindings as bindings;
 
 mod account;
 mod deferred;
+#[cfg(CONFIG_XEN)]
 mod hosted;
+pub(crate) mod native;
 mod page;
 
 pub use account::Report;
@@ -31,7 +33,52 @@ use deferred::{
     Batch,
     Entry, //
 };
-use hosted as owner;
+
+/// The grant table, by way of the implementation that serves this machine.
+mod owner {
+    #[cfg(CONFIG_XEN)]
+    use super::hosted;
+    use super::{
+        native,
+        Access,
+        Frame, //
+    };
+    use kernel::prelude::*;
+
+    /// Allocates `count` references into `free`, which must have the capacity.
+    pub(super) fn allocate(count: usize, free: &mut KVec<u32>) -> Result {
+        by_mode! {
+            native: native::allocate(count, free),
+            hosted: hosted::allocate(count, free),
+        }
+    }
+
+    /// Lends a frame.
+    #[inline]
+    pub(super) fn grant(number: u32, domid: u16, frame: Frame, access: Access) {
+        by_mode! {
+            native: native::grant(number, domid, frame, access),
+            hosted: hosted::grant(number, domid, frame, access),
+        }
+    }
+
+    /// Ends an access; false if the other end still has the page mapped.
+    #[inline]
+    pub(super) fn end(number: u32) -> bool {
+        by_mode! {
+            native: native::end(number),
+            hosted: hosted::end(number),
+        }
+    }
+
+    /// Gives a reference back to the grant table.
+    pub(super) fn free(number: u32) {
+        by_mode! {
+            native: native::free(number),
+            hosted: hosted::free(number),
+        }
+    }
+}
 
 /// What the other end may do with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

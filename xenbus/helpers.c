@@ -6,9 +6,11 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/netdevice.h>
+#include <linux/pci.h>
 #include <linux/workqueue.h>
 #include <asm/barrier.h>
 #include <asm/cpuid/api.h>
+#include <asm/processor.h>
 #include <xen/page.h>
 #include <xen/platform_pci.h>
 #include <xen/xen.h>
@@ -47,14 +49,15 @@ void rxen_buffer_put(struct sk_buff *buffer)
 }
 EXPORT_SYMBOL_GPL(rxen_buffer_put);
 
-/* PV guests grant machine frames, all others guest frames. */
+/*
+ * PV guests grant machine frames, all others guest frames, which are those of the kernel. The Xen core's own function
+ * does not know what the guest is while that core is off.
+ */
 unsigned long rxen_page_to_gfn(struct page *page)
 {
-#ifdef CONFIG_XEN
-	return xen_page_to_gfn(page);
-#else
+	if (xen_pv_domain())
+		return xen_page_to_gfn(page);
 	return page_to_pfn(page);
-#endif
 }
 EXPORT_SYMBOL_GPL(rxen_page_to_gfn);
 
@@ -82,6 +85,26 @@ u32 rxen_cpuid_base(void)
 	return cpuid_base_hypervisor("XenVMMXenVMM", 2);
 }
 
+/* A leaf of CPUID: eax, ebx, ecx and edx. */
+void rxen_cpuid(u32 leaf, u32 registers[4])
+{
+	cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]);
+}
+
+/* AMD's CPUs and those that descend from them call a hypervisor with vmmcall, the others with vmcall. */
+bool rxen_cpu_has_vmmcall(void)
+{
+	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD || boot_cpu_data.x86_vendor == X86_VENDOR_HYGON;
+}
+
+bool rxen_has_platform_device(void)
+{
+	struct pci_dev *device = pci_get_device(PCI_VENDOR_ID_XEN, PCI_DEVICE_ID_XEN_PLATFORM, NULL);
+
+	pci_dev_put(device);
+	return device;
+}
+
 u32 rxen_domain_type(void)
 {
 	if (!xen_domain())
@@ -91,6 +114,7 @@ u32 rxen_domain_type(void)
 	return xen_pvh_domain() ? RXEN_DOMAIN_PVH : RXEN_DOMAIN_HVM;
 }
 
+#ifdef CONFIG_XEN
 /* False where the emulated ones were kept, for instance with the kernel parameter xen_emul_unplug=never. */
 bool rxen_has_pv_disks(void)
 {
@@ -107,6 +131,7 @@ bool rxen_has_emulated_disks(void)
 {
 	return xen_has_pv_and_legacy_disk_devices();
 }
+#endif
 
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work))
 {

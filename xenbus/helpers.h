@@ -26,10 +26,15 @@ void rxen_virt_mb(void);
 void rxen_virt_wmb(void);
 void rxen_virt_rmb(void);
 u32 rxen_cpuid_base(void);
+void rxen_cpuid(u32 leaf, u32 registers[4]);
+bool rxen_cpu_has_vmmcall(void);
+bool rxen_has_platform_device(void);
 u32 rxen_domain_type(void);
+#ifdef CONFIG_XEN
 bool rxen_has_pv_disks(void);
 bool rxen_has_pv_nics(void);
 bool rxen_has_emulated_disks(void);
+#endif
 
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work));
 void rxen_work_schedule(struct work_struct *work);

@@ -12,16 +12,43 @@
 //! | [`ring`]     | the front half of a shared ring                                                  |
 //!
 //! Each is a safe interface in one file; the folder of the same name holds what is below it: pure logic that also
-//! compiles on the build machine, and `hosted`, the adapter over the C core of a kernel with `CONFIG_XEN`.
+//! compiles on the build machine, `hosted`, the adapter over the C core of a kernel with `CONFIG_XEN`, and `native`, this
+//! project's own. Which of the two serves is chosen when the module is loaded; [`native`] has the order in which the
+//! latter is brought up, and `hypercall` what it stands on.
+
+// Goes when all parts of the native mode are there and call each other.
+#![allow(dead_code)]
 
 use kernel::{
     debugfs,
     prelude::*, //
 };
+use platform::Mode;
+
+/// Evaluates to what the implementation says that serves this machine. In a kernel without `CONFIG_XEN` nothing is left
+/// of the hosted one.
+#[cfg(CONFIG_XEN)]
+macro_rules! by_mode {
+    (native: $native:expr, hosted: $hosted:expr $(,)?) => {
+        if $crate::platform::is_native() {
+            $native
+        } else {
+            $hosted
+        }
+    };
+}
+#[cfg(not(CONFIG_XEN))]
+macro_rules! by_mode {
+    (native: $native:expr, hosted: $hosted:expr $(,)?) => {
+        $native
+    };
+}
 
 pub mod bus;
 pub mod evtchn;
 pub mod grant;
+mod hypercall;
+mod native;
 pub mod platform;
 pub mod ring;
 pub mod store;
@@ -42,10 +69,12 @@ struct Rxenbus {
     // After the file above, so that the folder outlives it.
     debugfs: debugfs::Dir,
     deferred: grant::DeferredWorker,
+    // Last: all of the above may still use it. [`None`] in hosted mode.
+    native: Option<Pin<KBox<native::Core>>>,
 }
 
 impl kernel::InPlaceModule for Rxenbus {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let mode = platform::detect();
         let directory = debugfs::Dir::new(c"rxenbus");
         try_pin_init!(Self {
@@ -53,6 +82,13 @@ impl kernel::InPlaceModule for Rxenbus {
                 platform::announce(mode?);
             },
             deferred: grant::DeferredWorker::new(),
+            native: match mode? {
+                Mode::Native => Some(KBox::pin_init(
+                    native::Core::new(module, &directory),
+                    GFP_KERNEL,
+                )?),
+                Mode::Hosted(_) => None,
+            },
             grants <- directory.read_only_file(c"grants", grant::Report::new()),
             debugfs: directory.clone(),
         })

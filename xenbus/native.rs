@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The native mode, in the order in which it is brought up and taken down.
+
+use crate::{
+    grant,
+    hypercall,
+    platform, //
+};
+use kernel::{
+    debugfs,
+    prelude::*, //
+};
+
+/// All that drives Xen in the native mode.
+///
+/// The fields are dropped in their order, the reverse of the order of [`Core::new`]: each stands on the ones below it.
+#[pin_data]
+pub(crate) struct Core {
+    // Here: bus, store, event channels.
+    grants: grant::native::Table,
+    #[pin]
+    hypercalls: debugfs::File<hypercall::Report>,
+    platform: platform::native::Platform,
+}
+
+impl Core {
+    /// Brings it up.
+    pub(crate) fn new<'a>(
+        module: &'static ThisModule,
+        debugfs: &'a debugfs::Dir,
+    ) -> impl PinInit<Self, Error> + 'a {
+        try_pin_init!(Self {
+            platform: platform::native::Platform::start(module)?,
+            hypercalls <- debugfs.read_only_file(c"hypercalls", hypercall::Report),
+            grants: grant::native::Table::start()?,
+            // Here: event channels, store, bus, in this order.
+        })
+    }
+}
