@@ -8,6 +8,7 @@
 //! hypervisor are `rxen_virt_mb` and its like or a `fence`, never `smp_mb`.
 
 use crate::{
+    evtchn,
     grant,
     hypercall,
     platform, //
@@ -22,7 +23,8 @@ use kernel::{
 /// The fields are dropped in their order, the reverse of the order of [`Core::new`]: each stands on the ones below it.
 #[pin_data]
 pub(crate) struct Core {
-    // Here: bus, store, event channels.
+    // Here: bus, store.
+    events: evtchn::native::Events,
     grants: grant::native::Table,
     #[pin]
     hypercalls: debugfs::File<hypercall::Report>,
@@ -39,7 +41,8 @@ impl Core {
             platform: platform::native::Platform::start(module)?,
             hypercalls <- debugfs.read_only_file(c"hypercalls", hypercall::Report),
             grants: grant::native::Table::start()?,
-            // Here: event channels, store, bus, in this order.
+            events: evtchn::native::Events::start()?,
+            // Here: store, bus, in this order.
         })
     }
 }
