@@ -11,6 +11,7 @@
 #include <linux/interrupt.h>
 #include <linux/pm.h>
 #include <linux/pm_domain.h>
+#include <linux/syscore_ops.h>
 #include <linux/workqueue.h>
 
 #include <linux/blk-mq.h>
@@ -48,5 +49,7 @@
 #include <xen/xenbus.h>
 
 #include "../xenbus/helpers.h"
+#include "../xenbus/bus/helpers.h"
+#include "../xenbus/suspend/helpers.h"
 #include "../blkfront/mq/helpers.h"
 #include "../netfront/net/helpers.h"

@@ -10,6 +10,7 @@
 //! | [`store`]    | xenstore: checked reads, writes, transactions, watches                           |
 //! | [`bus`]      | the device bus: drivers, device states, suspend and restore                      |
 //! | [`ring`]     | the front half of a shared ring                                                  |
+//! | [`suspend`]  | the steps of a suspend of the domain                                             |
 //!
 //! Each is a safe interface in one file; the folder of the same name holds what is below it: pure logic that also
 //! compiles on the build machine, `hosted`, the adapter over the C core of a kernel with `CONFIG_XEN`, and `native`, this
@@ -52,6 +53,7 @@ mod native;
 pub mod platform;
 pub mod ring;
 pub mod store;
+pub mod suspend;
 
 module! {
     type: Rxenbus,

@@ -57,6 +57,15 @@ pub fn read(directory: &CStr, node: &CStr) -> Result<Value> {
     owner::read(None, directory, node).map(Value)
 }
 
+/// Reads a node of a directory, as it is in a transaction.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_in(transaction: &Transaction, directory: &CStr, node: &CStr) -> Result<Value> {
+    owner::read(Some(transaction.0), directory, node).map(Value)
+}
+
 /// Reads an optional number.
 ///
 /// Returns [`None`] if the node is absent.
