@@ -2,9 +2,12 @@
 /* C macros and inline functions that the core of rxen calls from Rust. Exported where generic or inlined Rust, which
  * is compiled into the frontends, calls them too.
  */
+#include <linux/blkdev.h>
 #include <linux/export.h>
+#include <linux/io.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <linux/workqueue.h>
@@ -103,6 +106,68 @@ bool rxen_has_platform_device(void)
 
 	pci_dev_put(device);
 	return device;
+}
+
+/* What hangs below an emulated device: a disk that cannot be taken out, a network interface. */
+static int look_for_use(struct device *device, void *data)
+{
+	enum rxen_use *use = data;
+	bool used;
+
+	if (device->class && !strcmp(device->class->name, "net")) {
+		used = to_net_dev(device)->flags & IFF_UP;
+	} else if (device->type && !strcmp(device->type->name, "disk")) {
+		struct gendisk *disk = dev_to_disk(device);
+
+		if (disk->flags & GENHD_FL_REMOVABLE)
+			return 0;
+		used = disk_openers(disk);
+	} else {
+		return device_for_each_child(device, data, look_for_use);
+	}
+	*use = used || *use == RXEN_USE_USED ? RXEN_USE_USED : RXEN_USE_IDLE;
+	return 0;
+}
+
+u32 rxen_emulated_use(struct pci_dev *device)
+{
+	enum rxen_use use = RXEN_USE_NOTHING;
+
+	if (!READ_ONCE(device->dev.driver))
+		return RXEN_USE_UNBOUND;
+	device_for_each_child(&device->dev, &use, look_for_use);
+	return use;
+}
+
+u8 rxen_inb(u16 port)
+{
+	return inb(port);
+}
+
+u16 rxen_inw(u16 port)
+{
+	return inw(port);
+}
+
+void rxen_outw(u16 value, u16 port)
+{
+	outw(value, port);
+}
+
+void rxen_outl(u32 value, u16 port)
+{
+	outl(value, port);
+}
+
+/* The module parameters that are text: those of Rust are numbers only. */
+static char *unplug = "auto";
+module_param(unplug, charp, 0444);
+MODULE_PARM_DESC(unplug,
+		 "Emulated devices to unplug in native mode: auto (those without a driver; the default), never, unnecessary (drive both), all, or a list of disks, nics and nvme");
+
+const char *rxen_parameter_unplug(void)
+{
+	return unplug;
 }
 
 u32 rxen_domain_type(void)

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 struct page;
+struct pci_dev;
 struct sk_buff;
 struct work_struct;
 
@@ -15,6 +16,14 @@ enum rxen_domain {
 	RXEN_DOMAIN_PV,
 	RXEN_DOMAIN_PVH,
 	RXEN_DOMAIN_HVM,
+};
+
+/* How far the guest has gone with an emulated device. */
+enum rxen_use {
+	RXEN_USE_UNBOUND,
+	RXEN_USE_NOTHING,
+	RXEN_USE_IDLE,
+	RXEN_USE_USED,
 };
 
 void *rxen_page_address(struct page *page);
@@ -29,6 +38,12 @@ u32 rxen_cpuid_base(void);
 void rxen_cpuid(u32 leaf, u32 registers[4]);
 bool rxen_cpu_has_vmmcall(void);
 bool rxen_has_platform_device(void);
+u32 rxen_emulated_use(struct pci_dev *device);
+u8 rxen_inb(u16 port);
+u16 rxen_inw(u16 port);
+void rxen_outw(u16 value, u16 port);
+void rxen_outl(u32 value, u16 port);
+const char *rxen_parameter_unplug(void);
 u32 rxen_domain_type(void);
 #ifdef CONFIG_XEN
 bool rxen_has_pv_disks(void);

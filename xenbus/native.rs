@@ -3,9 +3,9 @@
 //! The native mode, in the order in which it is brought up and taken down.
 //!
 //! Memory that the hypervisor writes too (the shared info page, grant entries, event words) is accessed with
-//! `core::sync::atomic`, not with the kernel's atomics: in a guest with one CPU the kernel takes the lock prefix out of
-//! its own, while the hypervisor writes from another CPU of the host. For the same reason the barriers towards the
-//! hypervisor are `rxen_virt_mb` and its like or a `fence`, never `smp_mb`.
+//! `core::sync::atomic`, not with the kernel's atomics: those lack the lock prefix in a kernel without `CONFIG_SMP`,
+//! while the hypervisor writes from another CPU of the host. For the same reason the barriers towards the hypervisor are
+//! `rxen_virt_mb` and its like or a `fence`, never `smp_mb`.
 
 use crate::{
     evtchn,

@@ -15,6 +15,7 @@ use rxen_bindings as bindings;
 
 pub mod decision;
 pub(crate) mod native;
+pub mod unplug;
 
 pub use decision::{
     Guest,
@@ -108,11 +109,12 @@ pub fn has_device_model() -> bool {
     is_native() || observe().core == Some(Guest::Hvm)
 }
 
-/// Whether there are emulated disks beside the paravirtual ones.
-pub fn has_emulated_disks() -> bool {
+/// Whether the disk with a virtual device number is also there as an emulated one, which the guest keeps.
+pub fn has_emulated_twin(number: u32) -> bool {
     by_mode! {
-        native: native::has_emulated_disks(),
+        native: native::has_emulated_twin(number),
+        // The administrator says that xvd disks have no twins, by the kernel parameter that leads here.
         // SAFETY: Reads variables of the Xen core that are constant after boot.
-        hosted: unsafe { bindings::rxen_has_emulated_disks() },
+        hosted: unsafe { bindings::rxen_has_emulated_disks() } && unplug::is_emulated(number, 0),
     }
 }

@@ -11,5 +11,7 @@ pub mod decision;
 pub mod indices;
 #[path = "../../../../xenbus/bus/state.rs"]
 pub mod state;
+#[path = "../../../../xenbus/platform/unplug.rs"]
+pub mod unplug;
 #[path = "../../../../xenbus/store/value.rs"]
 pub mod value;
