@@ -50,6 +50,7 @@
 
 #include "../xenbus/helpers.h"
 #include "../xenbus/bus/helpers.h"
+#include "../xenbus/store/helpers.h"
 #include "../xenbus/suspend/helpers.h"
 #include "../blkfront/mq/helpers.h"
 #include "../netfront/net/helpers.h"

@@ -11,7 +11,9 @@ use crate::{
     evtchn,
     grant,
     hypercall,
-    platform, //
+    module_parameters,
+    platform,
+    store, //
 };
 use kernel::{
     debugfs,
@@ -23,7 +25,10 @@ use kernel::{
 /// The fields are dropped in their order, the reverse of the order of [`Core::new`]: each stands on the ones below it.
 #[pin_data]
 pub(crate) struct Core {
-    // Here: bus, store.
+    // Here: bus.
+    #[pin]
+    store_report: debugfs::File<store::native::Report>,
+    store: store::native::Client,
     events: evtchn::native::Events,
     grants: grant::native::Table,
     #[pin]
@@ -42,7 +47,9 @@ impl Core {
             hypercalls <- debugfs.read_only_file(c"hypercalls", hypercall::Report),
             grants: grant::native::Table::start()?,
             events: evtchn::native::Events::start()?,
-            // Here: store, bus, in this order.
+            store: store::native::Client::start(module_parameters::store_timeout.value())?,
+            store_report <- debugfs.read_only_file(c"store", store::native::Report),
+            // Here: bus.
         })
     }
 }

@@ -61,6 +61,12 @@ module! {
     authors: ["The rxen developers"],
     description: "Xen frontends in Rust: grant table, event channels, xenstore client, device bus",
     license: "GPL",
+    params: {
+        store_timeout: u32 {
+            default: 30,
+            description: "Native mode: seconds that xenstored has for a reply",
+        },
+    },
 }
 
 /// The loaded module.

@@ -10,7 +10,8 @@ use crate::{
     evtchn,
     grant,
     hypercall,
-    platform, //
+    platform,
+    store, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -52,13 +53,15 @@ pub fn restore_devices() -> Result {
 ///
 /// `ETIME` if xenstored does not answer; then nothing is held back.
 pub fn hold_store() -> Result {
-    ours()
+    ours()?;
+    store::native::suspend()
 }
 
 /// Lets requests to xenstored go on; after a restore it does so over the new connection, and registers all watches
 /// again. May sleep.
-pub fn release_store(_restored: bool) -> Result {
-    ours()
+pub fn release_store(restored: bool) -> Result {
+    ours()?;
+    store::native::resume(restored)
 }
 
 /// Refuses in the hosted mode.
