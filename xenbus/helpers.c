@@ -208,6 +208,12 @@ void rxen_work_schedule(struct work_struct *work)
 	schedule_work(work);
 }
 
+/* For work that takes its time. */
+void rxen_work_schedule_long(struct work_struct *work)
+{
+	queue_work(system_dfl_wq, work);
+}
+
 static void deferred_worker(struct work_struct *work)
 {
 	rxen_deferred_work();

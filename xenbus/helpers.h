@@ -53,6 +53,7 @@ bool rxen_has_emulated_disks(void);
 
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work));
 void rxen_work_schedule(struct work_struct *work);
+void rxen_work_schedule_long(struct work_struct *work);
 
 /* The worker that retries deferred grants; rxen_deferred_work is Rust, in xenbus/grant/deferred.rs. */
 void rxen_deferred_work(void);

@@ -8,6 +8,7 @@
 //! `rxen_virt_mb` and its like or a `fence`, never `smp_mb`.
 
 use crate::{
+    bus,
     evtchn,
     grant,
     hypercall,
@@ -25,7 +26,7 @@ use kernel::{
 /// The fields are dropped in their order, the reverse of the order of [`Core::new`]: each stands on the ones below it.
 #[pin_data]
 pub(crate) struct Core {
-    // Here: bus.
+    bus: bus::native::Bus,
     #[pin]
     store_report: debugfs::File<store::native::Report>,
     store: store::native::Client,
@@ -49,7 +50,7 @@ impl Core {
             events: evtchn::native::Events::start()?,
             store: store::native::Client::start(module_parameters::store_timeout.value())?,
             store_report <- debugfs.read_only_file(c"store", store::native::Report),
-            // Here: bus.
+            bus: bus::native::Bus::start()?,
         })
     }
 }

@@ -11,6 +11,7 @@
 //! | [`bus`]      | the device bus: drivers, device states, suspend and restore                      |
 //! | [`ring`]     | the front half of a shared ring                                                  |
 //! | [`suspend`]  | the steps of a suspend of the domain                                             |
+//! | [`worker`]   | work in process context that can be asked for from anywhere                      |
 //!
 //! Each is a safe interface in one file; the folder of the same name holds what is below it: pure logic that also
 //! compiles on the build machine, `hosted`, the adapter over the C core of a kernel with `CONFIG_XEN`, and `native`, this
@@ -54,6 +55,7 @@ pub mod platform;
 pub mod ring;
 pub mod store;
 pub mod suspend;
+pub mod worker;
 
 module! {
     type: Rxenbus,

@@ -172,6 +172,24 @@ pub fn clock() -> u64 {
     unsafe { bindings::rxen_clock() }
 }
 
+/// Has user space shut the machine down and power it off, as its power button would.
+pub fn power_off() {
+    // SAFETY: Called in process context.
+    unsafe { bindings::rxen_power_off() }
+}
+
+/// Has user space shut the machine down and start it anew.
+pub fn reboot() {
+    // SAFETY: Called in process context.
+    unsafe { bindings::rxen_reboot() }
+}
+
+/// Carries out a magic system request, where the kernel has these.
+pub fn sysrq(key: u8) {
+    // SAFETY: Called in process context.
+    unsafe { bindings::rxen_sysrq(key) }
+}
+
 /// Keeps the kernel's own suspend and hibernation away as long as it lives.
 pub struct Alone(c_uint);
 

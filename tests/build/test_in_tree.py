@@ -13,6 +13,7 @@ MODULES = {
     "rxenbus": ["bindings/rxen_bindings.o", "xenbus/rxenbus.o", "xenbus/helpers.o", "xenbus/exports.o"],
     "rxen_blkfront": ["blkfront/blkfront.o", "blkfront/mq/helpers.o"],
     "rxen_netfront": ["netfront/netfront.o", "netfront/net/helpers.o"],
+    "rxen_suspend": ["suspend/suspend.o"],
 }
 
 

@@ -2,12 +2,15 @@
 /* C macros and inline functions for a suspend. */
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
+#include <linux/kernel.h>
 #include <linux/nmi.h>
 #include <linux/percpu.h>
+#include <linux/reboot.h>
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
 #include <linux/stop_machine.h>
 #include <linux/suspend.h>
+#include <linux/sysrq.h>
 
 #include "helpers.h"
 
@@ -58,4 +61,22 @@ unsigned int rxen_lock_sleep(void)
 void rxen_unlock_sleep(unsigned int flags)
 {
 	unlock_system_sleep(flags);
+}
+
+void rxen_power_off(void)
+{
+	/* Without user space to ask, it is done at once; while going down anyhow, there is nothing to ask. */
+	if (system_state <= SYSTEM_RUNNING)
+		orderly_poweroff(system_state < SYSTEM_RUNNING);
+}
+
+void rxen_reboot(void)
+{
+	if (system_state <= SYSTEM_RUNNING)
+		orderly_reboot();
+}
+
+void rxen_sysrq(u8 key)
+{
+	handle_sysrq(key);
 }

@@ -10,5 +10,8 @@ void rxen_wake_timers(void);
 u64 rxen_clock(void);
 unsigned int rxen_lock_sleep(void);
 void rxen_unlock_sleep(unsigned int flags);
+void rxen_power_off(void);
+void rxen_reboot(void);
+void rxen_sysrq(u8 key);
 
 #endif

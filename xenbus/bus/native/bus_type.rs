@@ -100,6 +100,8 @@ mod moved {
 
     // SAFETY: A bus may be registered from any thread.
     unsafe impl Send for Moved {}
+    // SAFETY: Nothing is reachable through a shared reference.
+    unsafe impl Sync for Moved {}
 
     impl Drop for Moved {
         fn drop(&mut self) {

@@ -9,9 +9,19 @@
 pub mod decision;
 #[path = "../../../../xenbus/ring/indices.rs"]
 pub mod indices;
-#[path = "../../../../xenbus/bus/state.rs"]
-pub mod state;
 #[path = "../../../../xenbus/platform/unplug.rs"]
 pub mod unplug;
+/// As in the kernel, where one uses the other.
+#[path = "../../../../xenbus/bus"]
+pub mod bus {
+    #[path = "presence.rs"]
+    pub mod presence;
+    #[path = "state.rs"]
+    pub mod state;
+}
+pub use bus::{
+    presence,
+    state, //
+};
 #[path = "../../../../xenbus/store/value.rs"]
 pub mod value;
