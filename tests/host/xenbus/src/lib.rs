@@ -25,3 +25,17 @@ pub use bus::{
 };
 #[path = "../../../../xenbus/store/value.rs"]
 pub mod value;
+
+/// What of the xenstore client is pure.
+#[path = "../../../../xenbus/store"]
+pub mod store {
+    pub use super::value;
+
+    pub mod backlog;
+    pub mod framer;
+    pub mod listing;
+    pub mod matcher;
+    pub mod retry;
+    pub mod ring;
+    pub mod wire;
+}
