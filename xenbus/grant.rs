@@ -17,13 +17,19 @@ use rxen_bindings as bindings;
 
 mod account;
 mod deferred;
+pub(crate) mod faults;
 #[cfg(CONFIG_XEN)]
 mod hosted;
 pub(crate) mod native;
 mod page;
+pub(crate) mod waiting;
 
 pub use account::Report;
 pub use page::SharedPages;
+pub use waiting::{
+    Wait,
+    Waiter, //
+};
 
 pub(crate) use account::forget_device;
 pub(crate) use deferred::DeferredWorker;
@@ -76,6 +82,15 @@ mod owner {
         by_mode! {
             native: native::free(number),
             hosted: hosted::free(number),
+        }
+        super::waiting::something_is_free();
+    }
+
+    /// Whether so many references could be allocated now.
+    pub(super) fn could_allocate(count: usize) -> bool {
+        by_mode! {
+            native: native::could_allocate(count),
+            hosted: hosted::could_allocate(count),
         }
     }
 }
@@ -247,7 +262,12 @@ impl Reserve {
         let mut free = KVec::with_capacity(capacity, GFP_KERNEL)?;
         let deferred = Batch::new(capacity)?;
         let account = account::open(device.nodename())?;
-        owner::allocate(capacity, &mut free).inspect_err(|_| {
+        let result = if faults::RESERVE.strikes() {
+            Err(ENOSPC)
+        } else {
+            owner::allocate(capacity, &mut free)
+        };
+        result.inspect_err(|_| {
             pr_err!(
                 "{}: the grant table has no {} references left; raise gnttab_max_frames of Xen or max_grant_frames \
                  of the guest\n",
@@ -276,6 +296,9 @@ impl Reserve {
     /// `ENOSPC` where all references of the reserve are in use.
     #[inline]
     pub fn grant(&mut self, frame: Frame, access: Access) -> Result<Ref> {
+        if faults::GRANT.strikes() {
+            return Err(ENOSPC);
+        }
         let number = self.free.pop().ok_or(ENOSPC)?;
         owner::grant(number, self.domid, frame, access);
         self.account.granted();

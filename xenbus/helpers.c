@@ -10,6 +10,7 @@
 #include <linux/moduleparam.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
+#include <linux/sizes.h>
 #include <linux/workqueue.h>
 #include <asm/barrier.h>
 #include <asm/cpuid/api.h>
@@ -229,4 +230,36 @@ void rxen_deferred_schedule(unsigned int milliseconds)
 void rxen_deferred_cancel(void)
 {
 	cancel_delayed_work_sync(&deferred_work);
+}
+
+static void waiting_worker(struct work_struct *work)
+{
+	rxen_waiting_work();
+}
+
+static DECLARE_DELAYED_WORK(waiting_work, waiting_worker);
+
+/* Any context. Sooner, if it was to run later. */
+void rxen_waiting_schedule(unsigned int milliseconds)
+{
+	mod_delayed_work(system_percpu_wq, &waiting_work, msecs_to_jiffies(milliseconds));
+}
+
+void rxen_waiting_flush(void)
+{
+	flush_delayed_work(&waiting_work);
+}
+
+void rxen_waiting_cancel(void)
+{
+	cancel_delayed_work_sync(&waiting_work);
+}
+
+/*
+ * Whether there are frame numbers of more than 32 bits. The memory lies in one piece, but for what the devices' below
+ * 4 GB shifts up.
+ */
+bool rxen_has_wide_frames(void)
+{
+	return totalram_pages() + (SZ_4G >> PAGE_SHIFT) > U32_MAX;
 }

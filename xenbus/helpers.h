@@ -60,4 +60,12 @@ void rxen_deferred_work(void);
 void rxen_deferred_schedule(unsigned int milliseconds);
 void rxen_deferred_cancel(void);
 
+/* The worker that tells who waits for grants; rxen_waiting_work is Rust, in xenbus/grant/waiting.rs. */
+void rxen_waiting_work(void);
+void rxen_waiting_schedule(unsigned int milliseconds);
+void rxen_waiting_flush(void);
+void rxen_waiting_cancel(void);
+
+bool rxen_has_wide_frames(void);
+
 #endif

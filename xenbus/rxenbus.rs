@@ -64,6 +64,10 @@ module! {
     description: "Xen frontends in Rust: grant table, event channels, xenstore client, device bus",
     license: "GPL",
     params: {
+        grant_version: u32 {
+            default: 0,
+            description: "Grant table version in native mode: 1, 2, or 0 for what frame numbers need (the default)",
+        },
         store_timeout: u32 {
             default: 30,
             description: "Native mode: seconds that xenstored has for a reply",
@@ -76,9 +80,14 @@ module! {
 struct Rxenbus {
     #[pin]
     grants: debugfs::File<grant::Report>,
-    // After the file above, so that the folder outlives it.
+    #[pin]
+    fail_reserve: debugfs::File<grant::faults::Knob>,
+    #[pin]
+    fail_grant: debugfs::File<grant::faults::Knob>,
+    // After the files above, so that the folder outlives them.
     debugfs: debugfs::Dir,
     deferred: grant::DeferredWorker,
+    waiting: grant::waiting::Worker,
     // Last: all of the above may still use it. [`None`] in hosted mode.
     native: Option<Pin<KBox<native::Core>>>,
 }
@@ -92,6 +101,12 @@ impl kernel::InPlaceModule for Rxenbus {
                 platform::announce(mode?);
             },
             deferred: grant::DeferredWorker::new(),
+            waiting: grant::waiting::Worker::new(),
+            grants <- directory.read_only_file(c"grants", grant::Report::new()),
+            fail_reserve <- directory
+                .read_write_file(c"fail_grant_reserve", grant::faults::Knob::reserve()),
+            fail_grant <- directory.read_write_file(c"fail_grant", grant::faults::Knob::grant()),
+            debugfs: directory.clone(),
             native: match mode? {
                 Mode::Native => Some(KBox::pin_init(
                     native::Core::new(module, &directory),
@@ -99,8 +114,6 @@ impl kernel::InPlaceModule for Rxenbus {
                 )?),
                 Mode::Hosted(_) => None,
             },
-            grants <- directory.read_only_file(c"grants", grant::Report::new()),
-            debugfs: directory.clone(),
         })
     }
 }

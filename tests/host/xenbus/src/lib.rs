@@ -7,6 +7,7 @@
 
 #[path = "../../../../xenbus/platform/decision.rs"]
 pub mod decision;
+pub mod grant;
 #[path = "../../../../xenbus/ring/indices.rs"]
 pub mod indices;
 #[path = "../../../../xenbus/platform/unplug.rs"]
