@@ -26,7 +26,10 @@ fn events_come_in_order() {
 #[test]
 fn too_many_become_one() {
     let mut backlog = backlog(2);
-    assert_eq!([1, 2, 3, 4].map(|event| backlog.push(event)), [true, true, false, false]);
+    assert_eq!(
+        [1, 2, 3, 4].map(|event| backlog.push(event)),
+        [true, true, false, false]
+    );
     assert_eq!(backlog.pop(), Some(Event::Changed(1)));
     // There is room again, but what comes now came after what was merged.
     assert!(!backlog.push(5));

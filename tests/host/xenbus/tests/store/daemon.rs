@@ -85,7 +85,8 @@ impl Client {
         Self {
             table,
             framer: framer(),
-            outgoing: Outgoing::attach(page.request_consumer, page.request_producer).expect("in order"),
+            outgoing: Outgoing::attach(page.request_consumer, page.request_producer)
+                .expect("in order"),
             incoming: Incoming::attach(page.reply_consumer, page.reply_producer).expect("in order"),
             tokens,
         }
@@ -94,16 +95,27 @@ impl Client {
     /// Takes up to so many bytes.
     pub fn receive(&mut self, page: &mut Page, most: usize) -> Result<Vec<Got>, Lost> {
         let mut got = Vec::new();
-        let data = self.incoming.data(page.reply_consumer, page.reply_producer).map_err(Lost::Ring)?;
+        let data = self
+            .incoming
+            .data(page.reply_consumer, page.reply_producer)
+            .map_err(Lost::Ring)?;
         let Some(data) = data else { return Ok(got) };
         let count = data.length.min(most);
         let bytes = page.replies[data.offset..][..count].to_vec();
         page.reply_consumer = self.incoming.read(count);
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let (taken, message) = self.framer.take(rest).map_err(|long| Lost::TooLong(long.header.length))?;
+            let (taken, message) = self
+                .framer
+                .take(rest)
+                .map_err(|long| Lost::TooLong(long.header.length))?;
             if let Some(message) = message {
-                got.push(Self::sort(&mut self.table, &self.tokens, message.header, message.payload));
+                got.push(Self::sort(
+                    &mut self.table,
+                    &self.tokens,
+                    message.header,
+                    message.payload,
+                ));
             }
             rest = &rest[taken..];
         }
@@ -114,10 +126,12 @@ impl Client {
         if header.kind == kind::WATCH_EVENT {
             return match two_strings(payload) {
                 None => Got::MalformedEvent,
-                Some((path, token)) => match Token::parse(token).filter(|token| tokens.contains(token)) {
-                    Some(token) => Got::Event(path.to_vec(), token),
-                    None => Got::UnknownToken,
-                },
+                Some((path, token)) => {
+                    match Token::parse(token).filter(|token| tokens.contains(token)) {
+                        Some(token) => Got::Event(path.to_vec(), token),
+                        None => Got::UnknownToken,
+                    }
+                }
             };
         }
         match table.reply(&header) {
@@ -139,7 +153,10 @@ impl Client {
             page.request_producer = outgoing.wrote(count);
             Ok(count)
         };
-        self.table.send(|_| true, write).map(|_| ()).map_err(Lost::Ring)
+        self.table
+            .send(|_| true, write)
+            .map(|_| ())
+            .map_err(Lost::Ring)
     }
 }
 
@@ -157,7 +174,8 @@ impl Daemon {
         let there = page.request_producer.wrapping_sub(page.request_consumer);
         assert!(there <= SIZE, "the client has broken the ring");
         for _ in 0..(there as usize).min(most) {
-            self.read.push(page.requests[(page.request_consumer % SIZE) as usize]);
+            self.read
+                .push(page.requests[(page.request_consumer % SIZE) as usize]);
             page.request_consumer = page.request_consumer.wrapping_add(1);
         }
         while let Some(header) = self.read.first_chunk().map(Header::decode) {

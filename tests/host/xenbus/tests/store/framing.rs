@@ -26,7 +26,10 @@ pub fn framer() -> Framer<Vec<u8>> {
 }
 
 /// Feeds one piece; returns the messages that it completes, or where the stream is lost.
-pub fn feed(framer: &mut Framer<Vec<u8>>, mut piece: &[u8]) -> Result<Vec<(Header, Vec<u8>)>, Header> {
+pub fn feed(
+    framer: &mut Framer<Vec<u8>>,
+    mut piece: &[u8],
+) -> Result<Vec<(Header, Vec<u8>)>, Header> {
     let mut messages = Vec::new();
     while !piece.is_empty() {
         let (taken, message) = framer.take(piece).map_err(|long| long.header)?;
@@ -48,19 +51,33 @@ fn any_message() -> impl Strategy<Value = (Header, Vec<u8>)> {
     let payload = length.prop_flat_map(|length| prop::collection::vec(any::<u8>(), length));
     (any::<[u32; 3]>(), payload).prop_map(|([kind, id, transaction], payload)| {
         let length = payload.len() as u32;
-        let header = Header { kind, id, transaction, length };
+        let header = Header {
+            kind,
+            id,
+            transaction,
+            length,
+        };
         (header, payload)
     })
 }
 
 #[test]
 fn a_message_cut_at_every_boundary() {
-    let header = Header { kind: 2, id: 3, transaction: 4, length: 5 };
+    let header = Header {
+        kind: 2,
+        id: 3,
+        transaction: 4,
+        length: 5,
+    };
     let bytes = message(header, b"hello");
     for cut in 0..=bytes.len() {
         let mut framer = framer();
         let mut got = feed(&mut framer, &bytes[..cut]).expect("in order");
-        assert_eq!(framer.is_idle(), cut == 0 || cut == bytes.len(), "cut {cut}");
+        assert_eq!(
+            framer.is_idle(),
+            cut == 0 || cut == bytes.len(),
+            "cut {cut}"
+        );
         got.extend(feed(&mut framer, &bytes[cut..]).expect("in order"));
         assert_eq!(got, [(header, b"hello".to_vec())], "cut {cut}");
         assert!(framer.is_idle());
@@ -71,7 +88,10 @@ fn a_message_cut_at_every_boundary() {
 fn an_empty_payload_is_whole_with_its_header() {
     let bytes = message(Header::default(), b"");
     assert_eq!(bytes.len(), HEADER_SIZE);
-    assert_eq!(feed(&mut framer(), &bytes), Ok(vec![(Header::default(), vec![])]));
+    assert_eq!(
+        feed(&mut framer(), &bytes),
+        Ok(vec![(Header::default(), vec![])])
+    );
 }
 
 #[test]
@@ -84,7 +104,10 @@ fn the_longest_payload_is_taken_and_one_byte_more_is_not() {
 
     for length in [PAYLOAD_MAX as u32 + 1, 1 << 31, u32::MAX] {
         let mut framer = framer();
-        let header = Header { length, ..Header::default() };
+        let header = Header {
+            length,
+            ..Header::default()
+        };
         assert_eq!(feed(&mut framer, &header.encode()), Err(header));
         // It stays lost until somebody begins anew.
         assert_eq!(feed(&mut framer, &bytes), Err(header));
@@ -97,12 +120,22 @@ fn the_longest_payload_is_taken_and_one_byte_more_is_not() {
 
 #[test]
 fn a_reset_in_the_middle_begins_a_new_message() {
-    let bytes = message(Header { id: 9, ..Header::default() }, b"abc");
+    let bytes = message(
+        Header {
+            id: 9,
+            ..Header::default()
+        },
+        b"abc",
+    );
     for cut in 0..bytes.len() {
         let mut framer = framer();
         assert_eq!(feed(&mut framer, &bytes[..cut]), Ok(vec![]));
         framer.reset();
-        assert_eq!(feed(&mut framer, &bytes).expect("in order").len(), 1, "cut {cut}");
+        assert_eq!(
+            feed(&mut framer, &bytes).expect("in order").len(),
+            1,
+            "cut {cut}"
+        );
     }
 }
 

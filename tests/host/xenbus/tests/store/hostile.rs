@@ -44,13 +44,20 @@ fn world() -> (Page, Client, Daemon) {
 
 /// Asks, and has the daemon see it.
 fn ask(page: &mut Page, client: &mut Client, daemon: &mut Daemon) -> Header {
-    client.table.add(kind::READ, 0, Request(b"path\0".to_vec()), 50).expect("room");
+    client
+        .table
+        .add(kind::READ, 0, Request(b"path\0".to_vec()), 50)
+        .expect("room");
     client.send(page).expect("in order");
     daemon.read(page, 1000);
     daemon.requests.pop().expect("a request").0
 }
 
-fn receive_all(page: &mut Page, client: &mut Client, daemon: &mut Daemon) -> Result<Vec<Got>, Lost> {
+fn receive_all(
+    page: &mut Page,
+    client: &mut Client,
+    daemon: &mut Daemon,
+) -> Result<Vec<Got>, Lost> {
     let mut got = Vec::new();
     loop {
         daemon.write(page, 1000);
@@ -64,7 +71,13 @@ fn receive_all(page: &mut Page, client: &mut Client, daemon: &mut Daemon) -> Res
 }
 
 fn event(payload: &[u8]) -> (Header, Vec<u8>) {
-    (Header { kind: kind::WATCH_EVENT, ..Header::default() }, payload.to_vec())
+    (
+        Header {
+            kind: kind::WATCH_EVENT,
+            ..Header::default()
+        },
+        payload.to_vec(),
+    )
 }
 
 #[test]
@@ -73,7 +86,10 @@ fn x1_a_length_beyond_the_protocol_is_the_end_of_the_connection() {
         let (mut page, mut client, mut daemon) = world();
         let header = ask(&mut page, &mut client, &mut daemon);
         daemon.say_raw(&Header { length, ..header }.encode());
-        assert_eq!(receive_all(&mut page, &mut client, &mut daemon), Err(Lost::TooLong(length)));
+        assert_eq!(
+            receive_all(&mut page, &mut client, &mut daemon),
+            Err(Lost::TooLong(length))
+        );
         // Who waits gets an end, not a hang.
         let mut ended = 0;
         client.table.clear(|_| ended += 1);
@@ -85,7 +101,10 @@ fn x1_a_length_beyond_the_protocol_is_the_end_of_the_connection() {
 fn x2_x3_replies_that_nobody_waits_for_are_ignored() {
     let (mut page, mut client, mut daemon) = world();
     let header = ask(&mut page, &mut client, &mut daemon);
-    let stranger = Header { id: header.id.wrapping_add(1000), ..header };
+    let stranger = Header {
+        id: header.id.wrapping_add(1000),
+        ..header
+    };
     daemon.say(stranger, b"no");
     daemon.say(header, b"yes");
     daemon.say(header, b"again");
@@ -105,13 +124,28 @@ fn x4_a_reply_of_another_type_ends_its_request_only() {
     let (mut page, mut client, mut daemon) = world();
     let first = ask(&mut page, &mut client, &mut daemon);
     let second = ask(&mut page, &mut client, &mut daemon);
-    daemon.say(Header { kind: kind::WRITE, ..first }, b"OK\0");
-    daemon.say(Header { kind: kind::ERROR, ..second }, b"EWHATEVER\0");
+    daemon.say(
+        Header {
+            kind: kind::WRITE,
+            ..first
+        },
+        b"OK\0",
+    );
+    daemon.say(
+        Header {
+            kind: kind::ERROR,
+            ..second
+        },
+        b"EWHATEVER\0",
+    );
     let got = receive_all(&mut page, &mut client, &mut daemon).expect("in order");
     let request = || Request(b"path\0".to_vec());
     assert_eq!(
         got,
-        [Got::WrongType(request()), Got::Reply(request(), kind::ERROR, b"EWHATEVER\0".to_vec())]
+        [
+            Got::WrongType(request()),
+            Got::Reply(request(), kind::ERROR, b"EWHATEVER\0".to_vec())
+        ]
     );
     assert_eq!(error_number(b"EWHATEVER\0"), None);
 }
@@ -143,21 +177,37 @@ fn x5_events_that_are_none_are_ignored() {
 #[test]
 fn x6_indices_that_cannot_be_end_the_connection() {
     let (mut page, mut client, mut daemon) = world();
-    daemon.say(event(b"path\00000000000000005\0").0, b"path\00000000000000005\0");
+    daemon.say(
+        event(b"path\00000000000000005\0").0,
+        b"path\00000000000000005\0",
+    );
     daemon.write(&mut page, 20);
     client.receive(&mut page, 10).expect("in order");
-    for claimed in [page.reply_producer.wrapping_sub(1), page.reply_consumer.wrapping_add(SIZE + 1), 0] {
+    for claimed in [
+        page.reply_producer.wrapping_sub(1),
+        page.reply_consumer.wrapping_add(SIZE + 1),
+        0,
+    ] {
         let before = std::mem::replace(&mut page.reply_producer, claimed);
         let lost = client.receive(&mut page, 10).expect_err("noticed");
         assert_eq!(lost, Lost::Ring(Corrupt::Theirs { before, claimed }));
         page.reply_producer = before;
     }
     page.reply_consumer ^= 1;
-    assert!(matches!(client.receive(&mut page, 10), Err(Lost::Ring(Corrupt::Ours { .. }))));
+    assert!(matches!(
+        client.receive(&mut page, 10),
+        Err(Lost::Ring(Corrupt::Ours { .. }))
+    ));
 
-    client.table.add(kind::READ, 0, Request(b"path\0".to_vec()), 50).expect("room");
+    client
+        .table
+        .add(kind::READ, 0, Request(b"path\0".to_vec()), 50)
+        .expect("room");
     page.request_consumer = page.request_producer.wrapping_add(1);
-    assert!(matches!(client.send(&mut page), Err(Lost::Ring(Corrupt::Theirs { .. }))));
+    assert!(matches!(
+        client.send(&mut page),
+        Err(Lost::Ring(Corrupt::Theirs { .. }))
+    ));
     // The request is still there, for the next connection.
     assert_eq!(client.table.len(), 1);
 }
@@ -192,7 +242,10 @@ fn x10_a_new_connection_in_the_middle_of_messages() {
     daemon.say(header, b"a long value");
     daemon.write(&mut page, 20);
     client.receive(&mut page, 1000).expect("in order");
-    client.table.add(kind::READ, 0, Request(vec![b'p'; 1200]), 50).expect("room");
+    client
+        .table
+        .add(kind::READ, 0, Request(vec![b'p'; 1200]), 50)
+        .expect("room");
     client.send(&mut page).expect("in order");
     // xenstored empties the ring; both begin at the boundary of a message.
     let page = &mut Page::starting_at(0, 0);
@@ -209,7 +262,10 @@ fn x10_a_new_connection_in_the_middle_of_messages() {
         daemon.say(header, b"value");
     }
     let got = receive_all(page, &mut client, &mut daemon).expect("in order");
-    assert!(matches!(&got[..], [Got::Reply(..), Got::Reply(..)]), "{got:?}");
+    assert!(
+        matches!(&got[..], [Got::Reply(..), Got::Reply(..)]),
+        "{got:?}"
+    );
 }
 
 #[test]

@@ -49,8 +49,14 @@ pub fn part(generation: u64, list: &[u8], offset: usize) -> Vec<u8> {
 fn names_with_an_ending_nul_each() {
     assert_eq!(listed(b""), Ok(vec![]));
     assert_eq!(listed(b"vbd\0"), Ok(vec!["vbd".into()]));
-    assert_eq!(listed(b"vbd\0vif\0suspend\0"), Ok(vec!["vbd".into(), "vif".into(), "suspend".into()]));
-    assert_eq!(listed(b"51712\0a-b_c@d+e\0"), Ok(vec!["51712".into(), "a-b_c@d+e".into()]));
+    assert_eq!(
+        listed(b"vbd\0vif\0suspend\0"),
+        Ok(vec!["vbd".into(), "vif".into(), "suspend".into()])
+    );
+    assert_eq!(
+        listed(b"51712\0a-b_c@d+e\0"),
+        Ok(vec!["51712".into(), "a-b_c@d+e".into()])
+    );
 }
 
 #[test]
@@ -62,11 +68,24 @@ fn a_list_that_does_not_end_is_none() {
 #[test]
 fn names_that_cannot_be_are_left_out() {
     let long = [vec![b'x'; 4095], vec![0]].concat();
-    for list in [&b"\0"[..], b"..\0", b".\0", b"a/b\0", b"a b\0", b"\xff\0", b"a\nb\0", b"%s\0", &long] {
+    for list in [
+        &b"\0"[..],
+        b"..\0",
+        b".\0",
+        b"a/b\0",
+        b"a b\0",
+        b"\xff\0",
+        b"a\nb\0",
+        b"%s\0",
+        &long,
+    ] {
         assert_eq!(listed(list), Ok(vec![]), "{list:?}");
         assert_eq!(bad_names(list), 1, "{list:?}");
     }
-    assert_eq!(listed(b"\0vbd\0..\0vif\0"), Ok(vec!["vbd".into(), "vif".into()]));
+    assert_eq!(
+        listed(b"\0vbd\0..\0vif\0"),
+        Ok(vec!["vbd".into(), "vif".into()])
+    );
     assert_eq!(bad_names(b"\0vbd\0..\0vif\0"), 2);
     assert_eq!(bad_names(b"no end"), 0);
 }
@@ -74,7 +93,10 @@ fn names_that_cannot_be_are_left_out() {
 #[test]
 fn a_part_that_is_all() {
     let mut parts = Parts::new();
-    assert_eq!(parts.add(b"17\0vbd\0vif\0\0"), Ok(Part::Last(b"vbd\0vif\0")));
+    assert_eq!(
+        parts.add(b"17\0vbd\0vif\0\0"),
+        Ok(Part::Last(b"vbd\0vif\0"))
+    );
     assert_eq!(parts.offset(), 8);
     assert_eq!(Parts::new().add(b"17\0\0"), Ok(Part::Last(b"")));
 }
@@ -86,7 +108,10 @@ fn a_node_that_changes_between_the_parts_is_begun_again() {
     assert_eq!(parts.offset(), 4);
     assert_eq!(parts.add(b"18\0vif\0\0"), Ok(Part::Changed));
     assert_eq!(parts.offset(), 0);
-    assert_eq!(parts.add(b"18\0vbd\0vif\0\0"), Ok(Part::Last(b"vbd\0vif\0")));
+    assert_eq!(
+        parts.add(b"18\0vbd\0vif\0\0"),
+        Ok(Part::Last(b"vbd\0vif\0"))
+    );
 }
 
 #[test]

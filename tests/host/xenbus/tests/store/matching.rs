@@ -43,7 +43,11 @@ pub fn send(table: &mut Table, room: usize) -> Vec<u8> {
     send_where(table, room, |_| true)
 }
 
-pub fn send_where(table: &mut Table, mut room: usize, may_begin: impl Fn(&Header) -> bool) -> Vec<u8> {
+pub fn send_where(
+    table: &mut Table,
+    mut room: usize,
+    may_begin: impl Fn(&Header) -> bool,
+) -> Vec<u8> {
     let mut sent = Vec::new();
     let result = table.send(may_begin, |bytes| {
         let taken = bytes.len().min(room);
@@ -72,10 +76,16 @@ fn add(table: &mut Table, text: &str) -> u32 {
 #[test]
 fn requests_go_out_whole_and_in_order() {
     let mut table = table(4, 100);
-    let ids: Vec<u32> = ["a", "bb", ""].iter().map(|text| add(&mut table, text)).collect();
+    let ids: Vec<u32> = ["a", "bb", ""]
+        .iter()
+        .map(|text| add(&mut table, text))
+        .collect();
     let mut expected = Vec::new();
     for (id, text) in ids.iter().zip(["a", "bb", ""]) {
-        let header = Header { length: text.len() as u32, ..reply_to(*id) };
+        let header = Header {
+            length: text.len() as u32,
+            ..reply_to(*id)
+        };
         expected.extend(header.encode());
         expected.extend(text.as_bytes());
     }
@@ -92,7 +102,10 @@ fn requests_go_out_whole_and_in_order() {
 #[test]
 fn replies_come_in_any_order_and_only_once() {
     let mut table = table(4, u32::MAX);
-    let ids: Vec<u32> = ["a", "b", "c"].iter().map(|text| add(&mut table, text)).collect();
+    let ids: Vec<u32> = ["a", "b", "c"]
+        .iter()
+        .map(|text| add(&mut table, text))
+        .collect();
     assert_eq!(ids, [u32::MAX, 0, 1]);
     send(&mut table, 1000);
     for (id, text) in ids.iter().zip(["a", "b", "c"]).rev() {
@@ -113,7 +126,13 @@ fn a_reply_is_of_the_requests_type_or_an_error() {
     ] {
         let id = add(&mut table, "a");
         send(&mut table, 1000);
-        assert_eq!(table.reply(&Header { kind, ..reply_to(id) }), expected);
+        assert_eq!(
+            table.reply(&Header {
+                kind,
+                ..reply_to(id)
+            }),
+            expected
+        );
         assert!(table.is_empty());
     }
 }
@@ -144,7 +163,9 @@ fn a_full_table_gives_the_request_back() {
 #[test]
 fn what_waits_too_long_ends_and_its_late_reply_is_unknown() {
     let mut table = table(4, 0);
-    let early = table.add(kind::READ, 0, request("early"), 10).expect("room");
+    let early = table
+        .add(kind::READ, 0, request("early"), 10)
+        .expect("room");
     let late = table.add(kind::READ, 0, request("late"), 20).expect("room");
     send(&mut table, 1000);
     let mut ended = Vec::new();
@@ -164,7 +185,9 @@ fn what_waits_too_long_ends_and_its_late_reply_is_unknown() {
 #[test]
 fn what_is_given_up_in_the_middle_of_the_ring_is_sent_to_its_end() {
     let mut table = table(2, 0);
-    let id = table.add(kind::READ, 0, request("abcdef"), 10).expect("room");
+    let id = table
+        .add(kind::READ, 0, request("abcdef"), 10)
+        .expect("room");
     add(&mut table, "x");
     let mut sent = send(&mut table, HEADER_SIZE + 2);
     let mut ended = 0;
@@ -195,8 +218,12 @@ fn while_a_suspend_is_near_only_transactions_go_on() {
     add(&mut table, "begun");
     let mut sent = send(&mut table, 3);
     add(&mut table, "held");
-    table.add(kind::WRITE, 5, request("inside"), 0).expect("room");
-    sent.extend(send_where(&mut table, 1000, |header| header.transaction != 0));
+    table
+        .add(kind::WRITE, 5, request("inside"), 0)
+        .expect("room");
+    sent.extend(send_where(&mut table, 1000, |header| {
+        header.transaction != 0
+    }));
     // What was begun was finished first.
     assert_eq!(sent.len(), 2 * HEADER_SIZE + "begun".len() + "inside".len());
     assert!(sent.ends_with(b"inside"));
@@ -208,8 +235,12 @@ fn while_a_suspend_is_near_only_transactions_go_on() {
 fn a_new_connection_gets_everything_again_but_the_transactions() {
     let mut table = table(8, 0);
     let first = add(&mut table, "first");
-    table.add(kind::WRITE, 5, request("inside"), 0).expect("room");
-    table.add(kind::TRANSACTION_END, 5, request("T"), 0).expect("room");
+    table
+        .add(kind::WRITE, 5, request("inside"), 0)
+        .expect("room");
+    table
+        .add(kind::TRANSACTION_END, 5, request("T"), 0)
+        .expect("room");
     let partly = add(&mut table, "partly");
     let waiting = add(&mut table, "waiting");
     send(&mut table, 3 * HEADER_SIZE + 12 + 20);
@@ -238,7 +269,9 @@ fn a_new_connection_forgets_what_was_given_up() {
 #[test]
 fn a_broken_connection_ends_all_once() {
     let mut table = table(4, 0);
-    table.add(kind::READ, 0, request("given up"), 10).expect("room");
+    table
+        .add(kind::READ, 0, request("given up"), 10)
+        .expect("room");
     send(&mut table, 5);
     table.expire(10, |_| {});
     add(&mut table, "a");
@@ -253,7 +286,10 @@ fn a_broken_connection_ends_all_once() {
 fn an_error_of_the_ring_loses_no_request() {
     let mut table = table(2, 0);
     let id = add(&mut table, "abc");
-    assert_eq!(table.send(|_| true, |_| Err::<usize, _>("broken")), Err("broken"));
+    assert_eq!(
+        table.send(|_| true, |_| Err::<usize, _>("broken")),
+        Err("broken")
+    );
     assert_eq!(table.len(), 1);
     send(&mut table, 1000);
     assert_eq!(table.reply(&reply_to(id)), Match::Reply(request("abc")));

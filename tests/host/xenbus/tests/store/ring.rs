@@ -17,7 +17,10 @@ const STARTS: [u32; 6] = [0, 1, 1023, 1 << 31, u32::MAX, u32::MAX - 500];
 fn a_fresh_ring_has_room_and_no_data_wherever_it_starts() {
     for start in STARTS {
         let mut outgoing = Outgoing::attach(start, start).expect("in order");
-        let room = outgoing.room(start, start).expect("in order").expect("room");
+        let room = outgoing
+            .room(start, start)
+            .expect("in order")
+            .expect("room");
         assert_eq!(room.offset, (start % SIZE) as usize);
         assert_eq!(room.offset + room.length, SIZE as usize);
         assert!(outgoing.is_drained());
@@ -31,7 +34,10 @@ fn a_ring_that_was_used_before_is_gone_on_with() {
     for start in STARTS {
         let producer = start.wrapping_add(10);
         let mut incoming = Incoming::attach(start, producer).expect("in order");
-        let data = incoming.data(start, producer).expect("in order").expect("data");
+        let data = incoming
+            .data(start, producer)
+            .expect("in order")
+            .expect("data");
         assert_eq!(data.length, 10.min((SIZE - start % SIZE) as usize));
         let mut full = Outgoing::attach(start, start.wrapping_add(SIZE)).expect("in order");
         assert_eq!(full.room(start, start.wrapping_add(SIZE)), Ok(None));
@@ -43,8 +49,14 @@ fn a_ring_that_was_used_before_is_gone_on_with() {
 fn a_ring_that_claims_more_than_it_holds_is_refused() {
     for start in STARTS {
         for more in [SIZE + 1, 1 << 31, u32::MAX] {
-            assert!(Outgoing::attach(start, start.wrapping_add(more)).is_err(), "{start} {more}");
-            assert!(Incoming::attach(start, start.wrapping_add(more)).is_err(), "{start} {more}");
+            assert!(
+                Outgoing::attach(start, start.wrapping_add(more)).is_err(),
+                "{start} {more}"
+            );
+            assert!(
+                Incoming::attach(start, start.wrapping_add(more)).is_err(),
+                "{start} {more}"
+            );
         }
     }
 }
@@ -56,13 +68,22 @@ fn their_index_may_not_go_backwards_or_too_far() {
         for claimed in [99, SIZE + 1, 0, 1 << 31] {
             let claimed = start.wrapping_add(claimed);
             let before = start.wrapping_add(100);
-            assert_eq!(incoming.data(start, claimed), Err(Corrupt::Theirs { before, claimed }));
+            assert_eq!(
+                incoming.data(start, claimed),
+                Err(Corrupt::Theirs { before, claimed })
+            );
         }
         let mut outgoing = Outgoing::attach(start, start.wrapping_add(100)).expect("in order");
         let ours = start.wrapping_add(100);
         for claimed in [101u32, 0u32.wrapping_sub(1), 1 << 31] {
             let claimed = start.wrapping_add(claimed);
-            assert_eq!(outgoing.room(claimed, ours), Err(Corrupt::Theirs { before: start, claimed }));
+            assert_eq!(
+                outgoing.room(claimed, ours),
+                Err(Corrupt::Theirs {
+                    before: start,
+                    claimed
+                })
+            );
         }
         // What was refused has changed nothing.
         assert!(outgoing.room(ours, ours).is_ok() && outgoing.is_drained());
@@ -72,10 +93,16 @@ fn their_index_may_not_go_backwards_or_too_far() {
 #[test]
 fn our_own_index_must_be_what_we_wrote() {
     let mut incoming = Incoming::attach(5, 9).expect("in order");
-    assert_eq!(incoming.data(6, 9), Err(Corrupt::Ours { wrote: 5, found: 6 }));
+    assert_eq!(
+        incoming.data(6, 9),
+        Err(Corrupt::Ours { wrote: 5, found: 6 })
+    );
     let mut outgoing = Outgoing::attach(5, 9).expect("in order");
     // As where xenstored has wiped the ring behind our back.
-    assert_eq!(outgoing.room(0, 0), Err(Corrupt::Ours { wrote: 9, found: 0 }));
+    assert_eq!(
+        outgoing.room(0, 0),
+        Err(Corrupt::Ours { wrote: 9, found: 0 })
+    );
 }
 
 #[test]
@@ -94,7 +121,10 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![(1usize..1500).prop_map(Step::Write), (1usize..1500).prop_map(Step::Read)]
+    prop_oneof![
+        (1usize..1500).prop_map(Step::Write),
+        (1usize..1500).prop_map(Step::Read)
+    ]
 }
 
 proptest! {

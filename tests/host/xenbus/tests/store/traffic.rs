@@ -64,7 +64,15 @@ impl World {
     fn new(requests: u32, replies: u32) -> Self {
         let page = Page::starting_at(requests, replies);
         let client = Client::new(table(5, requests), &page, TOKENS.to_vec());
-        Self { page, client, daemon: Daemon::default(), asked: 0, answered: vec![], fired: [0; 2], seen: [0; 2] }
+        Self {
+            page,
+            client,
+            daemon: Daemon::default(),
+            asked: 0,
+            answered: vec![],
+            fired: [0; 2],
+            seen: [0; 2],
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -73,7 +81,12 @@ impl World {
                 // The number of the request at the front of its payload, by which the daemon's answer is recognised.
                 let mut payload = self.asked.to_ne_bytes().to_vec();
                 payload.resize(4 + length, 1);
-                if self.client.table.add(kind::READ, 0, Request(payload), 0).is_ok() {
+                if self
+                    .client
+                    .table
+                    .add(kind::READ, 0, Request(payload), 0)
+                    .is_ok()
+                {
                     self.asked += 1;
                 }
             }
@@ -92,7 +105,13 @@ impl World {
                     TOKENS[which].text().as_bytes_with_nul(),
                 ]
                 .concat();
-                self.daemon.say(Header { kind: kind::WATCH_EVENT, ..Header::default() }, &payload);
+                self.daemon.say(
+                    Header {
+                        kind: kind::WATCH_EVENT,
+                        ..Header::default()
+                    },
+                    &payload,
+                );
                 self.fired[which] += 1;
             }
             Step::DaemonWrites(most) => self.daemon.write(&mut self.page, *most),
@@ -135,7 +154,10 @@ impl World {
             }
             self.daemon.write(&mut self.page, 1000);
             self.receive(1000);
-            if self.client.table.is_empty() && self.daemon.is_silent() && self.client.framer.is_idle() {
+            if self.client.table.is_empty()
+                && self.daemon.is_silent()
+                && self.client.framer.is_idle()
+            {
                 return;
             }
         }

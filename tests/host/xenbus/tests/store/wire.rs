@@ -54,7 +54,15 @@ fn errors_have_linux_numbers_and_xenstored_names() {
 
 #[test]
 fn unknown_errors_are_told_apart() {
-    for payload in [&b""[..], b"\0", b"EWHAT\0", b"enoent\0", b"ENOENT\0\0", b"ENOENTX", b"22\0"] {
+    for payload in [
+        &b""[..],
+        b"\0",
+        b"EWHAT\0",
+        b"enoent\0",
+        b"ENOENT\0\0",
+        b"ENOENTX",
+        b"22\0",
+    ] {
         assert_eq!(error_number(payload), None, "{payload:?}");
     }
     assert_eq!(error_name(110), "EIO");
@@ -65,7 +73,16 @@ fn unknown_errors_are_told_apart() {
 fn events_are_exactly_two_strings() {
     assert_eq!(two_strings(b"a\0b\0"), Some((&b"a"[..], &b"b"[..])));
     assert_eq!(two_strings(b"\0\0"), Some((&b""[..], &b""[..])));
-    for payload in [&b""[..], b"a", b"a\0", b"a\0b", b"a\0b\0c", b"a\0b\0c\0", b"\0", b"a\0b\0\0"] {
+    for payload in [
+        &b""[..],
+        b"a",
+        b"a\0",
+        b"a\0b",
+        b"a\0b\0c",
+        b"a\0b\0c\0",
+        b"\0",
+        b"a\0b\0\0",
+    ] {
         assert_eq!(two_strings(payload), None, "{payload:?}");
     }
 }
@@ -82,7 +99,10 @@ fn a_watch_request_may_have_more_strings() {
 #[test]
 fn tokens_are_sixteen_digits() {
     assert_eq!(Token(0).text().as_bytes_with_nul(), b"0000000000000000\0");
-    assert_eq!(Token(0xfeed_0123).text().as_bytes_with_nul(), b"00000000feed0123\0");
+    assert_eq!(
+        Token(0xfeed_0123).text().as_bytes_with_nul(),
+        b"00000000feed0123\0"
+    );
     for text in [
         &b""[..],
         b"1",
@@ -102,12 +122,18 @@ fn below_is_the_same_or_behind_a_slash() {
     for (watched, path) in [
         ("device", "device"),
         ("device", "device/vbd"),
-        ("/local/domain/0/backend/vbd/5/51712/state", "/local/domain/0/backend/vbd/5/51712/state"),
+        (
+            "/local/domain/0/backend/vbd/5/51712/state",
+            "/local/domain/0/backend/vbd/5/51712/state",
+        ),
         ("/", "/"),
         ("/", "/local"),
         ("@releaseDomain", "@releaseDomain/7"),
     ] {
-        assert!(is_below(watched.as_bytes(), path.as_bytes()), "{watched} {path}");
+        assert!(
+            is_below(watched.as_bytes(), path.as_bytes()),
+            "{watched} {path}"
+        );
     }
     for (watched, path) in [
         ("device", "devices"),
@@ -117,7 +143,10 @@ fn below_is_the_same_or_behind_a_slash() {
         ("device/vbd/1", "device/vbd/10"),
         ("/", "device"),
     ] {
-        assert!(!is_below(watched.as_bytes(), path.as_bytes()), "{watched} {path}");
+        assert!(
+            !is_below(watched.as_bytes(), path.as_bytes()),
+            "{watched} {path}"
+        );
     }
 }
 
@@ -125,7 +154,15 @@ fn below_is_the_same_or_behind_a_slash() {
 fn a_transaction_is_a_number_but_not_zero() {
     assert_eq!(transaction_number(b"1\0"), Some(1));
     assert_eq!(transaction_number(b"4294967295\0"), Some(u32::MAX));
-    for payload in [&b"0\0"[..], b"", b"\0", b"4294967296\0", b"-1\0", b"OK\0", b"0x10\0"] {
+    for payload in [
+        &b"0\0"[..],
+        b"",
+        b"\0",
+        b"4294967296\0",
+        b"-1\0",
+        b"OK\0",
+        b"0x10\0",
+    ] {
         assert_eq!(transaction_number(payload), None, "{payload:?}");
     }
 }
