@@ -54,3 +54,4 @@
 #include "../xenbus/suspend/helpers.h"
 #include "../blkfront/mq/helpers.h"
 #include "../netfront/net/helpers.h"
+#include "../suspend/helpers.h"

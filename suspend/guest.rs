@@ -13,7 +13,8 @@ use crate::{
         Laps,
         Milliseconds,
         Report, //
-    }, //
+    },
+    trace, //
 };
 use kernel::prelude::*;
 use rxenbus::suspend::{
@@ -132,5 +133,6 @@ impl Machine for Guest<'_> {
 
     fn ran(&mut self, phase: Phase, nanoseconds: u64, result: Result<(), &Error>) {
         self.laps.note(phase, nanoseconds, result.is_err());
+        trace::phase(phase, nanoseconds, result.is_err());
     }
 }

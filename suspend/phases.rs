@@ -17,6 +17,8 @@
 //! On the way out there is no way back. A phase that fails there is tried again; in the end it is reported, and the
 //! others run all the same.
 
+use core::ffi::CStr;
+
 /// How often a phase on the way out is tried.
 pub const ATTEMPTS: u32 = 3;
 
@@ -71,20 +73,29 @@ impl Phase {
 
     /// Its name in logs and in debugfs.
     pub const fn name(self) -> &'static str {
+        // Names are ASCII.
+        match self.c_name().to_str() {
+            Ok(name) => name,
+            Err(_) => "",
+        }
+    }
+
+    /// Its name for C.
+    pub const fn c_name(self) -> &'static CStr {
         match self {
-            Self::Park => "park",
-            Self::Settle => "settle",
-            Self::Stop => "stop",
-            Self::Timekeeping => "timekeeping",
-            Self::Save => "save",
-            Self::Hypercall => "hypercall",
-            Self::Platform => "platform",
-            Self::Grants => "grants",
-            Self::Events => "events",
-            Self::Clock => "clock",
-            Self::Start => "start",
-            Self::Xenstore => "xenstore",
-            Self::Devices => "devices",
+            Self::Park => c"park",
+            Self::Settle => c"settle",
+            Self::Stop => c"stop",
+            Self::Timekeeping => c"timekeeping",
+            Self::Save => c"save",
+            Self::Hypercall => c"hypercall",
+            Self::Platform => c"platform",
+            Self::Grants => c"grants",
+            Self::Events => c"events",
+            Self::Clock => c"clock",
+            Self::Start => c"start",
+            Self::Xenstore => c"xenstore",
+            Self::Devices => c"devices",
         }
     }
 

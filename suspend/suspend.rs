@@ -9,6 +9,7 @@
 //! | [`phases`]  | the order of a suspend, and what undoes what (pure)            |
 //! | [`guest`]   | the phases, carried out                                        |
 //! | [`report`]  | how long each phase took, and faults that are asked for        |
+//! | [`trace`]   | the tracepoint; has the only `unsafe`                          |
 //!
 //! No task is frozen: only the devices come to rest, and then all CPUs stop at once.
 
@@ -24,6 +25,8 @@ mod guest;
 pub mod phases;
 mod report;
 pub mod request;
+#[allow(unsafe_code)]
+mod trace;
 
 module! {
     type: Module,

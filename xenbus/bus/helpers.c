@@ -2,16 +2,20 @@
 /* C macros and inline functions that the native bus calls from Rust. */
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/kmod.h>
 #include <linux/workqueue.h>
 
 #include "helpers.h"
 
-/* Where the agents of all devices work, at the same time. Disks depend on it, also when memory is short. */
+/*
+ * Where the agents of all devices work, at the same time. Drivers wait for work on other queues, which one for memory
+ * reclaim must not; short of memory, the agents share what workers there are.
+ */
 static struct workqueue_struct *queue;
 
 int rxen_bus_queue_create(void)
 {
-	queue = alloc_workqueue("rxenbus", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	queue = alloc_workqueue("rxenbus", WQ_UNBOUND, 0);
 	return queue ? 0 : -ENOMEM;
 }
 
@@ -31,4 +35,10 @@ struct workqueue_struct *rxen_bus_queue(void)
 bool rxen_is_going_down(void)
 {
 	return system_state > SYSTEM_RUNNING;
+}
+
+/* Has user space load the module that hears the toolstack; does not wait for it. */
+void rxen_bus_request_suspend(void)
+{
+	request_module_nowait("rxen_suspend");
 }

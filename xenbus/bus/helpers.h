@@ -11,5 +11,6 @@ int rxen_bus_queue_create(void);
 void rxen_bus_queue_destroy(void);
 struct workqueue_struct *rxen_bus_queue(void);
 bool rxen_is_going_down(void);
+void rxen_bus_request_suspend(void);
 
 #endif

@@ -348,6 +348,8 @@ impl Bus {
         if !wait(FIRST, is_listed) {
             pr_warn!("bus: the devices are not listed yet; they may appear later\n");
         }
+        // SAFETY: Called in process context.
+        unsafe { bindings::rxen_bus_request_suspend() };
         Ok(bus)
     }
 }

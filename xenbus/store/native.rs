@@ -61,13 +61,11 @@ mod report;
 mod request;
 mod watch;
 
+pub(crate) use connection::NoIo;
 pub(crate) use report::Report;
 pub(crate) use watch::Watch;
 
-use connection::{
-    Connection,
-    NoIo, //
-};
+use connection::Connection;
 use link::Link;
 use request::{
     Recipient,

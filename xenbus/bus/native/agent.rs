@@ -32,7 +32,10 @@ use super::{
     Device,
     POLL, //
 };
-use crate::store;
+use crate::store::{
+    self,
+    native::NoIo, //
+};
 use kernel::{
     new_mutex,
     new_work,
@@ -108,6 +111,9 @@ impl Order {
     const fn bit(self) -> u32 {
         1 << self as u32
     }
+
+    /// The bits of those that are given to all agents.
+    const TO_ALL: u32 = Self::Park.bit() | Self::Unpark.bit() | Self::Restore.bit();
 }
 
 /// Orders that have not been carried out.
@@ -169,8 +175,8 @@ pub(super) struct Agent {
     put_off: Orders,
     /// The work runs.
     at_work: Atomic<bool>,
-    /// An order for all has not been carried out.
-    busy: Atomic<bool>,
+    /// An order for all may be being carried out.
+    at_order: Atomic<bool>,
     /// The device was connected when it was parked, and is to be so again.
     behind: Atomic<bool>,
     /// This place was found when the devices were listed for the first time.
@@ -192,6 +198,8 @@ impl WorkItem for Agent {
     type Pointer = Arc<Agent>;
 
     fn run(agent: Arc<Agent>) {
+        // While a disk connects anew, memory must not wait for that disk.
+        let _memory = NoIo::begin();
         agent.at_work.store(true, Release);
         agent.carry_out();
         agent.at_work.store(false, Release);
@@ -223,7 +231,7 @@ impl Agent {
                 orders: Orders(Atomic::new(0)),
                 put_off: Orders(Atomic::new(0)),
                 at_work: Atomic::new(false),
-                busy: Atomic::new(false),
+                at_order: Atomic::new(false),
                 behind: Atomic::new(false),
                 first: Atomic::new(first),
                 present <- new_mutex!(None),
@@ -277,7 +285,7 @@ impl Agent {
 
     /// Whether an order for all has not been carried out.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Acquire)
+        self.orders.0.load(Acquire) & Order::TO_ALL != 0 || self.at_order.load(Acquire)
     }
 
     /// Whether the device was connected before a restore and is not yet so again.
@@ -287,9 +295,6 @@ impl Agent {
 
     /// Gives an order. Does not sleep.
     pub(super) fn order(self: &Arc<Self>, order: Order) {
-        if matches!(order, Order::Park | Order::Unpark | Order::Restore) {
-            self.busy.store(true, Relaxed);
-        }
         self.orders.add(order.bit());
         // SAFETY: The queue exists as long as the bus, and what gives orders is gone before.
         let queue = unsafe { Queue::from_raw(bindings::rxen_bus_queue()) };
@@ -300,8 +305,11 @@ impl Agent {
     /// Carries out all orders.
     fn carry_out(self: &Arc<Self>) {
         loop {
+            // Before they are taken, so that they are never neither here nor there.
+            self.at_order.store(true, Relaxed);
             let orders = self.orders.take();
             if orders == 0 {
+                self.at_order.store(false, Release);
                 return;
             }
             let is_ordered = |order: Order| orders & order.bit() != 0;
@@ -317,7 +325,7 @@ impl Agent {
             if is_ordered(Order::Restore) {
                 self.restore();
             }
-            self.busy.store(false, Release);
+            self.at_order.store(false, Release);
             if self.calls.lock().parked {
                 self.put_off
                     .add(orders & (Order::Look.bit() | Order::Meet.bit()));

@@ -590,11 +590,11 @@ fn deliver(
 }
 
 /// While this lives, the thread allocates memory without waiting for a disk, which may wait for xenstore itself.
-pub(super) struct NoIo(c_uint);
+pub(crate) struct NoIo(c_uint);
 
 impl NoIo {
     /// From now on.
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         // SAFETY: Sets a flag of this thread; `drop` puts it back.
         Self(unsafe { bindings::rxen_noio_begin() })
     }
