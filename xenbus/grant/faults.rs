@@ -18,11 +18,16 @@ use kernel::{
 pub(crate) struct Fault(Atomic<u32>);
 
 /// Setting references aside.
-pub(super) static RESERVE: Fault = Fault(Atomic::new(0));
+pub(super) static RESERVE: Fault = Fault::after(0);
 /// Lending a page.
-pub(super) static GRANT: Fault = Fault(Atomic::new(0));
+pub(super) static GRANT: Fault = Fault::after(0);
 
 impl Fault {
+    /// The one of so many times from now fails; 0 for none.
+    pub(super) const fn after(times: u32) -> Self {
+        Self(Atomic::new(times))
+    }
+
     /// Whether this time is the one that fails.
     #[inline]
     pub(super) fn strikes(&self) -> bool {

@@ -28,6 +28,7 @@ use words::{
 mod entry;
 #[allow(unreachable_pub)]
 mod free_list;
+mod kunit;
 mod table;
 mod words;
 
