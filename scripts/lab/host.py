@@ -2,8 +2,10 @@
 """A Xen host: one QEMU process, and commands in its dom0."""
 
 import ctypes
+import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -160,6 +162,11 @@ class Host:
         """Runs a shell script in dom0."""
         reply = self.request({"run": script, "timeout": timeout}, timeout)
         return Result(reply["rc"], reply["out"])
+
+    @functools.cached_property
+    def tsc_khz(self) -> int:
+        """The frequency of the time stamp counter as Xen has measured it."""
+        return int(float(re.search(r"^cpu_mhz\s*: (\S+)", self.run("xl info").check().out, re.M)[1]) * 1000)
 
     def xl_dmesg(self) -> str:
         """The hypervisor's log."""
