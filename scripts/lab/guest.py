@@ -123,7 +123,7 @@ class Guest:
     def config(self, kernel: str, initrd: str) -> str:
         """The guest's xl configuration."""
         extra = " ".join([
-            f"console={'ttyS0' if self.native else 'hvc0'} loglevel=5 labname={self.name} labip={self.number} labroot={self.root}",
+            f"console=hvc0 loglevel=5 labname={self.name} labip={self.number} labroot={self.root}",
             # Without Xen's word for it, Linux measures the frequency, and on a busy machine it gives up.
             f"tsc_early_khz={self.host.tsc_khz} tsc=reliable" if self.native else "", self.spec.cmdline, self.cmdline,
         ])  # fmt: skip
@@ -140,14 +140,20 @@ class Guest:
                 "boot": quoted("c"), "device_model_override": quoted("/usr/libexec/xen-qemu-system-i386"),
             }  # fmt: skip
         if self.native:
-            settings |= {"serial": quoted("chardev:serial0"), "device_model_args_hvm": self.emulated_consoles()}
+            # Its clock ticks by emulated timers. Ticks for which the host had no time must not be made up for: on a busy
+            # machine the guest would do nothing else.
+            settings |= {"timer_mode": quoted("no_missed_ticks_pending")}
+            # Without nographic: it has the firmware look at the serial port at each tick of its clock, which on a busy
+            # machine takes longer than the tick.
+            settings |= {"nographic": 0, "serial": quoted("chardev:serial0"), "device_model_args_hvm": self.emulated_consoles()}
         return "".join(f"{name} = {value}\n" for name, value in (settings | self.settings).items())
 
     def emulated_consoles(self) -> list[str]:
-        """QEMU's arguments for a guest that cannot have a Xen console: a serial port for its kernel's messages, logged
-        where xenconsoled logs those of other guests, and a virtio console for the agent, which is hundreds of times
-        faster. By these names libxl puts both terminals into xenstore."""
-        return ["-chardev", f"pty,id=serial0,logfile={LOGS}/guest-{self.name}.log,logappend=on", "-chardev", "pty,id=serial1",
+        """QEMU's arguments for a guest that cannot have a Xen console: a virtio console in its place, logged where
+        xenconsoled logs those of other guests, and a serial port for what a kernel says before it has drivers. By these
+        names libxl puts both terminals into xenstore."""
+        log = f"{LOGS}/guest-{self.name}"
+        return ["-chardev", f"pty,id=serial0,logfile={log}.serial,logappend=on", "-chardev", f"pty,id=serial1,logfile={log}.log,logappend=on",
                 "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=serial1"]  # fmt: skip
 
     @property

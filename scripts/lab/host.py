@@ -19,6 +19,9 @@ from .images import Images
 CPU = "EPYC,-monitor,-rdtscp"
 # With Xen's lazy switching the vector registers leak between domains under this emulation.
 XEN_OPTIONS = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all noreboot spec-ctrl=eager-fpu=1"
+# With Xen's clock each look at the time is a system call, and a device model looks dozens of times for each byte that a
+# guest reads from it.
+DOM0_CLOCK = "clocksource=tsc tsc=reliable"
 PR_SET_PDEATHSIG = 1
 READY = "LAB: dom0 ready"
 
@@ -90,7 +93,7 @@ class Host:
             "-serial", "chardev:con", "-monitor", f"unix:{self.folder}/monitor.sock,server=on,wait=off",
             "-kernel", str(self.images.hypervisor),
             "-append", f"{XEN_OPTIONS} dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M dom0_max_vcpus=1",
-            "-initrd", f"{i}/dom0-vmlinuz console=hvc0 earlyprintk=xen loglevel=6 labname={self.name} labip={self.address},"
+            "-initrd", f"{i}/dom0-vmlinuz console=hvc0 earlyprintk=xen loglevel=6 {DOM0_CLOCK} labname={self.name} labip={self.address},"
                        f"{i}/dom0-initrd",
             "-drive", f"if=none,id=root,file={i}/root.img,format=raw,snapshot=on", "-device", "virtio-blk-pci,drive=root",
             "-virtfs", f"local,path={self.share},mount_tag=share,security_model=none",
