@@ -59,11 +59,11 @@ def xenstore(host, guest, path: str, value: str | None = None) -> str:
 
 
 def test_only_our_core(guest):
-    """No part of the kernel's own is at work, and the two hypervisor directories that it makes are not there."""
-    out = guest.run("ls /sys/hypervisor 2>/dev/null; cat /run/lab/frontends; cut -d' ' -f1 /proc/modules; ls /sys/bus/xen/drivers").check().out
-    words = out.split()
-    assert {"rxenbus", "rxen_suspend", "rxen_blkfront", "rxen_netfront"} <= set(words), out
-    assert not {"xen_blkfront", "xen_netfront", "type", "vbd", "vif"} & set(words), out
+    """No part of the kernel's own is at work: neither its drivers nor what it shows of the hypervisor."""
+    out = guest.run("ls /sys/hypervisor 2>/dev/null; cut -d' ' -f1 /proc/modules; ls /sys/bus/xen/drivers").check().out
+    words = set(out.split())
+    assert {"rxenbus", "rxen_suspend", "rxen_blkfront", "rxen_netfront"} <= words, out
+    assert not {"xen_blkfront", "xen_netfront", "type", "vbd", "vif"} & words, out
 
 
 def test_devices_in_sysfs(guest):
@@ -226,9 +226,8 @@ def mortal(farm, kind):
 def test_shutdown_from_outside(mortal, farm, verb):
     """The request is acknowledged first, the file systems are written, and Xen learns the reason."""
     host = mortal.host
-    for feature in ("poweroff", "reboot", "halt", "suspend"):
-        if feature != "halt":
-            assert xenstore(host, mortal, f"control/feature-{feature}") == "1"
+    for feature in ("poweroff", "reboot", "suspend", "sysrq"):
+        assert xenstore(host, mortal, f"control/feature-{feature}") == "1"
     mortal.run("echo something >/srv/left; sync").check()
     commands = {"poweroff": f"xl shutdown {mortal.name}", "reboot": f"xl reboot {mortal.name}"}
     default = f"xenstore-write /local/domain/$(xl domid {mortal.name})/control/shutdown {verb}"
@@ -237,7 +236,7 @@ def test_shutdown_from_outside(mortal, farm, verb):
     for _ in range(240):
         state = host.run(f"xl list -v | awk '$2 == {domid} {{ print $5, $8 }}'").check().out.split()
         # `s`: shut down.
-        if state[0].endswith("s---") or "s" in state[0]:
+        if "s" in state[0]:
             break
         time.sleep(0.5)
     assert "s" in state[0] and state[1] == REASONS[verb], state
@@ -292,11 +291,6 @@ def settled_grants(guest) -> dict[str, int]:
     return counts
 
 
-def resources(guest) -> dict[str, int]:
-    """What must not grow from one suspend to the next."""
-    return {"grants": settled_grants(guest)["in_use"], "interrupts": len(interrupts(guest))}
-
-
 @pytest.mark.timeout(7200)
 def test_25_times_save_and_restore(loaded):
     guest, disks, network = loaded
@@ -346,9 +340,7 @@ def many_processors(farm, kind):
 def test_suspend_with_many_processors(many_processors, lab, vcpus):
     """All of them run before and after, and each still has its timers."""
     guest = many_processors(vcpus)
-    tick = """set -e
-    [ $(nproc) = $(cat /sys/devices/system/cpu/online | sed 's/.*-//;s/$/+1/' | bc 2>/dev/null || nproc) ]
-    for c in $(seq 0 $(($(nproc) - 1))); do taskset -c $c sleep 0.1; taskset -c $c sh -c ':'; done; nproc"""
+    tick = "set -e; for c in $(seq 0 $(($(nproc) - 1))); do taskset -c $c sleep 0.1; done; nproc"
     assert guest.run(tick, timeout=120).check().out.split()[-1] == str(vcpus)
     network = NetworkLoad(guest, lab.a, rate=20_000)
     guest.checkpoint()
@@ -373,6 +365,99 @@ def test_time_goes_on_after_a_restore(shared_guest, lab):
     # It sleeps as long as it says.
     slept = guest.run("a=$(cut -d' ' -f1 /proc/uptime); sleep 3; b=$(cut -d' ' -f1 /proc/uptime); echo $a $b").check().out.split()
     assert 2.9 <= float(slept[1]) - float(slept[0]) < 10, slept
+
+
+# Phases of a suspend, as in suspend/phases.rs. A fault in one of the first has the suspend given up; one of the others is
+# tried again.
+WAY_IN = ["park", "settle", "stop", "timekeeping", "save", "hypercall"]
+AFTER_EACH = ["clock", "start", "xenstore", "devices"]
+AFTER_RESTORE = ["platform", "grants", "events"]
+DEBUGFS = "/sys/kernel/debug/rxen_suspend"
+
+
+def phases(guest) -> dict:
+    """How many suspends ended in which way, and the attempts and failures of each phase."""
+    out = guest.run(f"cat {DEBUGFS}/phases").check().out
+    ends = {name: int(count) for name, count in re.findall(r"^(restored|cancelled|failed) (\d+)$", out, re.M)}
+    tried = {name: (int(a), int(f)) for name, a, f in re.findall(r"^(\w+) attempts (\d+) failures (\d+) ", out, re.M)}
+    assert set(tried) == {*WAY_IN, *AFTER_EACH, *AFTER_RESTORE}, out
+    return {**ends, **tried}
+
+
+def inject(guest, phase: str) -> None:
+    guest.run(f"echo {phase} >{DEBUGFS}/fail && grep -x {phase} {DEBUGFS}/fail").check()
+
+
+@pytest.mark.timeout(2400)
+def test_fault_on_the_way_in(loaded):
+    """The guest goes on as if nobody had asked, whatever phase it was; and the next suspend works."""
+    guest, disks, network = loaded
+    for phase in WAY_IN:
+        before = phases(guest)
+        inject(guest, phase)
+        # The toolstack has nothing to do with it, so that it need not run out of patience.
+        xenstore(guest.host, guest, "control/shutdown", "suspend")
+        for _ in range(120):
+            after = phases(guest)
+            if after["failed"] > before["failed"]:
+                break
+            time.sleep(0.5)
+        assert after["failed"] == before["failed"] + 1, (phase, before, after)
+        assert after[phase][1] == before[phase][1] + 1
+        assert (after["restored"], after["cancelled"]) == (before["restored"], before["cancelled"])
+        assert xenstore(guest.host, guest, "control/shutdown") == ""
+        assert not guest.run(f"cat {DEBUGFS}/fail").check().out
+        network.assert_alive()
+        disks.wait_progress(120)
+    guest.checkpoint()
+    assert phases(guest)["cancelled"] == before["cancelled"] + 1
+
+
+@pytest.mark.timeout(2400)
+def test_fault_on_the_way_out_of_a_cancelled_suspend(loaded):
+    guest, disks, network = loaded
+    for phase in AFTER_EACH:
+        before = phases(guest)
+        inject(guest, phase)
+        guest.checkpoint()
+        after = phases(guest)
+        assert after["cancelled"] == before["cancelled"] + 1
+        assert after[phase][1] == before[phase][1] + 1
+        network.assert_alive()
+        disks.wait_progress(120)
+
+
+@pytest.mark.timeout(3600)
+def test_fault_on_the_way_out_of_a_restore(loaded):
+    guest, disks, network = loaded
+    for phase in AFTER_RESTORE + AFTER_EACH:
+        before = phases(guest)
+        inject(guest, phase)
+        guest.save()
+        guest.restore()
+        after = phases(guest)
+        assert after["restored"] == before["restored"] + 1
+        assert after[phase][1] == before[phase][1] + 1
+        network.assert_alive()
+        disks.wait_progress(120)
+
+
+def test_failed_save(shared_guest, lab):
+    """A save for which there is no room: the toolstack gives up after the guest has suspended."""
+    guest = shared_guest()
+    network = NetworkLoad(guest, lab.a, rate=20_000)
+    guest.host.run("mkdir -p /tmp/small && mount -t tmpfs -o size=16m small /tmp/small").check()
+    try:
+        before = phases(guest)
+        assert guest.xl(f"save {guest.name} /tmp/small/image").rc != 0
+        for _ in range(60):
+            after = phases(guest)
+            if after["cancelled"] > before["cancelled"]:
+                break
+            time.sleep(0.5)
+        network.stop()
+    finally:
+        guest.host.run("umount /tmp/small")
 
 
 # --- many devices, and none --------------------------------------------------------------------------------------
