@@ -30,13 +30,8 @@ use rxenbus::{
 
 /// The folder.
 const CONTROL: &CStr = c"control";
-/// What the guest says it can, beside the nodes that it hears.
-const FEATURES: [&CStr; 4] = [
-    c"feature-poweroff",
-    c"feature-reboot",
-    c"feature-suspend",
-    c"feature-sysrq",
-];
+/// What the guest says it can, in nodes that the toolstack has made for that.
+const FEATURES: [&CStr; 3] = [c"feature-poweroff", c"feature-reboot", c"feature-suspend"];
 
 /// Ears for both nodes. Dropping it takes back what was announced and waits until nothing is being carried out.
 pub(crate) struct Control {
@@ -49,7 +44,7 @@ pub(crate) struct Control {
 impl Control {
     /// Announces what is understood, and listens.
     pub(crate) fn start(report: Arc<Report>) -> Result<Self> {
-        let announced = Announced::new()?;
+        let announced = Announced::new();
         let shutdown = Arc::new(
             Worker::new(Arc::new(Shutdown { report }, GFP_KERNEL)?)?,
             GFP_KERNEL,
@@ -85,26 +80,27 @@ struct Announced;
 
 impl Announced {
     /// Announces all.
-    fn new() -> Result<Self> {
-        announce()?;
-        Ok(Self)
+    fn new() -> Self {
+        announce();
+        Self
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
         for feature in FEATURES {
-            let _ = store::remove(None, CONTROL, feature);
+            let _ = store::write(None, CONTROL, feature, fmt!(""));
         }
     }
 }
 
-/// Writes the nodes that say what the guest can.
-fn announce() -> Result {
+/// Writes the nodes that say what the guest can. A toolstack that does not let the guest write one may ask all the same.
+fn announce() {
     for feature in FEATURES {
-        store::write(None, CONTROL, feature, fmt!("1"))?;
+        if let Err(error) = store::write(None, CONTROL, feature, fmt!("1")) {
+            pr_warn!("cannot write control/{} ({:?})\n", feature, error);
+        }
     }
-    Ok(())
 }
 
 /// Reads a request and acknowledges it, both in one transaction, if `understands` it.
@@ -156,9 +152,7 @@ impl Shutdown {
     /// Suspends. What was announced is announced again to a toolstack that does not know.
     fn suspend(&self) {
         if guest::suspend(&self.report) == Ok(Outcome::Restored) {
-            if let Err(error) = announce() {
-                pr_warn!("cannot write control/feature-* ({:?})\n", error);
-            }
+            announce();
         }
     }
 }

@@ -68,7 +68,7 @@ def load(guest):
 def test_announced(guest):
     """The toolstack can see what the guest can."""
     out = guest.host.run(f"xenstore-ls /local/domain/$(xl domid {guest.name})/control").check().out
-    for feature in ("poweroff", "reboot", "suspend", "sysrq"):
+    for feature in ("poweroff", "reboot", "suspend"):
         assert f'feature-{feature} = "1"' in out, out
 
 
