@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Grants that fail on request, so that tests reach every place where one is allocated: the debugfs files
-//! `fail_grant_reserve` and `fail_grant`. Whoever writes N to one has the N-th next allocation fail, once; 0 ends it.
+//! Grants and event channels that fail on request, so that tests reach every place where one is allocated: the debugfs
+//! files `fail_grant_reserve`, `fail_grant` and `fail_channel`. Whoever writes N to one has the N-th next allocation
+//! fail, once; 0 ends it.
 
 use kernel::{
     debugfs,
@@ -21,11 +22,13 @@ pub(crate) struct Fault(Atomic<u32>);
 pub(super) static RESERVE: Fault = Fault(Atomic::new(0));
 /// Lending a page.
 pub(super) static GRANT: Fault = Fault(Atomic::new(0));
+/// Binding an event channel.
+pub(crate) static CHANNEL: Fault = Fault(Atomic::new(0));
 
 impl Fault {
     /// Whether this time is the one that fails.
     #[inline]
-    pub(super) fn strikes(&self) -> bool {
+    pub(crate) fn strikes(&self) -> bool {
         self.0.load(Relaxed) != 0 && self.count_down()
     }
 
@@ -55,6 +58,11 @@ impl Knob {
     /// That of lending a page.
     pub(crate) const fn grant() -> Self {
         Self(&GRANT)
+    }
+
+    /// That of binding an event channel.
+    pub(crate) const fn channel() -> Self {
+        Self(&CHANNEL)
     }
 }
 
