@@ -9,6 +9,10 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <linux/irqdomain.h>
+#include <linux/rcupdate.h>
+#include <linux/timer.h>
 #include <linux/pm.h>
 #include <linux/pm_domain.h>
 #include <linux/syscore_ops.h>
@@ -49,6 +53,7 @@
 #include <xen/xenbus.h>
 
 #include "../xenbus/helpers.h"
+#include "../xenbus/evtchn/helpers.h"
 #include "../xenbus/bus/helpers.h"
 #include "../xenbus/store/helpers.h"
 #include "../xenbus/suspend/helpers.h"

@@ -9,7 +9,10 @@
 //! Over a restore all ports end. A channel from before one is inert: it sends nothing, gets nothing, and dropping it
 //! closes nothing.
 
-use crate::bus::Device;
+use crate::{
+    bus::Device,
+    grant::faults, //
+};
 use kernel::{
     fmt,
     prelude::*,
@@ -27,7 +30,7 @@ use rxen_bindings as bindings;
 
 #[cfg(CONFIG_XEN)]
 mod hosted;
-pub(crate) mod native;
+pub mod native;
 
 /// A bound port, by way of the implementation that serves this machine.
 mod owner {
@@ -257,6 +260,9 @@ impl Channel {
 
     /// Binds a handler to a port.
     fn bind_source(source: Source<'_>, name: CString, handler: Arc<dyn Handler>) -> Result<Self> {
+        if faults::CHANNEL.strikes() {
+            return Err(ENOSPC);
+        }
         let target = KBox::into_pin(KBox::new(
             Target {
                 stopped: Opaque::zeroed(),
@@ -313,7 +319,7 @@ impl Channel {
 
 /// The name of a channel that belongs to no device.
 fn named(name: &str) -> Result<CString> {
-    Ok(CString::try_from_fmt(fmt!("{name}"))?)
+    CString::try_from_fmt(fmt!("{name}"))
 }
 
 /// Shows a path such as `device/vif/0` as `vif-0`.

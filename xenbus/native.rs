@@ -30,7 +30,11 @@ pub(crate) struct Core {
     #[pin]
     store_report: debugfs::File<store::native::Report>,
     store: store::native::Client,
-    events: evtchn::native::Events,
+    #[pin]
+    event_loopback: debugfs::File<evtchn::native::Loopback>,
+    #[pin]
+    event_report: debugfs::File<evtchn::native::Report>,
+    events: evtchn::native::Running,
     grants: grant::native::Table,
     #[pin]
     hypercalls: debugfs::File<hypercall::Report>,
@@ -47,7 +51,12 @@ impl Core {
             platform: platform::native::Platform::start(module)?,
             hypercalls <- debugfs.read_only_file(c"hypercalls", hypercall::Report),
             grants: grant::native::Table::start()?,
-            events: evtchn::native::Events::start()?,
+            events: evtchn::native::Running::start(evtchn::native::Wishes {
+                abi: module_parameters::event_abi.value(),
+                vectors: module_parameters::event_vectors.value(),
+            })?,
+            event_report <- debugfs.read_only_file(c"evtchn", evtchn::native::Report),
+            event_loopback <- debugfs.read_only_file(c"evtchn_loopback", evtchn::native::Loopback),
             store: store::native::Client::start(module_parameters::store_timeout.value())?,
             store_report <- debugfs.read_only_file(c"store", store::native::Report),
             bus: bus::native::Bus::start()?,

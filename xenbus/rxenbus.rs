@@ -68,6 +68,14 @@ module! {
             default: 0,
             description: "Grant table version in native mode: 1, 2, or 0 for what frame numbers need (the default)",
         },
+        event_abi: u32 {
+            default: 0,
+            description: "Native mode: ABI of event channels: 0 the best there is, 1 2-level, 2 FIFO",
+        },
+        event_vectors: bool {
+            default: true,
+            description: "Native mode: an interrupt vector for each CPU where Xen offers it, not the platform device",
+        },
         store_timeout: u32 {
             default: 30,
             description: "Native mode: seconds that xenstored has for a reply",
@@ -84,6 +92,8 @@ struct Rxenbus {
     fail_reserve: debugfs::File<grant::faults::Knob>,
     #[pin]
     fail_grant: debugfs::File<grant::faults::Knob>,
+    #[pin]
+    fail_channel: debugfs::File<grant::faults::Knob>,
     // After the files above, so that the folder outlives them.
     debugfs: debugfs::Dir,
     deferred: grant::DeferredWorker,
@@ -106,6 +116,8 @@ impl kernel::InPlaceModule for Rxenbus {
             fail_reserve <- directory
                 .read_write_file(c"fail_grant_reserve", grant::faults::Knob::reserve()),
             fail_grant <- directory.read_write_file(c"fail_grant", grant::faults::Knob::grant()),
+            fail_channel <- directory
+                .read_write_file(c"fail_channel", grant::faults::Knob::channel()),
             debugfs: directory.clone(),
             native: match mode? {
                 Mode::Native => Some(KBox::pin_init(

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Grants that fail on request, so that tests reach every place where one is allocated: the debugfs files
-//! `fail_grant_reserve` and `fail_grant`. Whoever writes N to one has the N-th next allocation fail, once; 0 ends it.
+//! Grants and event channels that fail on request, so that tests reach every place where one is allocated: the debugfs
+//! files `fail_grant_reserve`, `fail_grant` and `fail_channel`. Whoever writes N to one has the N-th next allocation
+//! fail, once; 0 ends it.
 
 use kernel::{
     debugfs,
@@ -20,7 +21,9 @@ pub(crate) struct Fault(Atomic<u32>);
 /// Setting references aside.
 pub(super) static RESERVE: Fault = Fault::after(0);
 /// Lending a page.
-pub(super) static GRANT: Fault = Fault::after(0);
+pub(super) static GRANT: Fault = Fault(Atomic::new(0));
+/// Binding an event channel.
+pub(crate) static CHANNEL: Fault = Fault(Atomic::new(0));
 
 impl Fault {
     /// The one of so many times from now fails; 0 for none.
@@ -30,7 +33,7 @@ impl Fault {
 
     /// Whether this time is the one that fails.
     #[inline]
-    pub(super) fn strikes(&self) -> bool {
+    pub(crate) fn strikes(&self) -> bool {
         self.0.load(Relaxed) != 0 && self.count_down()
     }
 
@@ -60,6 +63,11 @@ impl Knob {
     /// That of lending a page.
     pub(crate) const fn grant() -> Self {
         Self(&GRANT)
+    }
+
+    /// That of binding an event channel.
+    pub(crate) const fn channel() -> Self {
+        Self(&CHANNEL)
     }
 }
 

@@ -40,3 +40,14 @@ pub mod store {
     pub mod ring;
     pub mod wire;
 }
+
+/// What of native event channels is pure.
+#[path = "../../../../xenbus/evtchn/native"]
+pub mod evtchn {
+    pub mod bitmap;
+    pub mod fifo;
+    pub mod keep;
+    pub mod pace;
+    pub mod port;
+    pub mod shared;
+}
