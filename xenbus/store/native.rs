@@ -5,7 +5,8 @@
 //! | module         | what it has                                                                              |
 //! |----------------|------------------------------------------------------------------------------------------|
 //! | `link`         | the shared page                                                                          |
-//! | `connection`   | messages in and out, time limits, what happens when the ring is out of order             |
+//! | `connection`   | requests in flight, time limits, holding still for a suspend                             |
+//! | `state`        | messages in and out, what happens when the ring is out of order                          |
 //! | `failure`      | why a connection cannot go on                                                            |
 //! | `request`      | one request and its answer                                                               |
 //! | `watch`        | watches and their handlers                                                               |
@@ -59,6 +60,7 @@ mod file;
 mod link;
 mod report;
 mod request;
+mod state;
 mod watch;
 
 pub(crate) use connection::NoIo;
