@@ -9,7 +9,10 @@ use crate::{
     },
     module_parameters,
     mq,
-    naming::Place,
+    naming::{
+        self,
+        Place, //
+    },
     negotiate::{
         self,
         Flush,
@@ -251,7 +254,7 @@ fn is_emulated(device: &Device, number: u32) -> bool {
     }
     let cdrom =
         store::read(device.nodename(), c"device-type").is_ok_and(|kind| kind.starts_with(b"cdrom"));
-    cdrom || platform::has_emulated_twin(number)
+    cdrom || platform::has_emulated_disks() && !naming::is_xvd(number)
 }
 
 impl bus::Driver for Disk {

@@ -7,7 +7,7 @@
 
 use super::{
     account::Account,
-    owner,
+    hosted as owner,
     Held, //
 };
 use kernel::{
