@@ -35,6 +35,12 @@ modules: $(setup)
 	+$(module_make) modules
 	@cp $(objects)/*.ko $(build)/modules/
 
+# For a kernel of scripts/setup-own-kernel, into build/<kernel>/modules. Only the debug kernel is made by clang.
+modules-%: setup-toolchain ## build the modules for an own kernel: modules-noxen, modules-debug
+	@scripts/setup-own-kernel $*
+	@$(if $(filter debug,$*),. scripts/versions.sh; )scripts/in-build-root $(MAKE) --no-print-directory modules build=$(build)/$* \
+		KDIR="$$(scripts/setup-own-kernel --print $*)/objects" $(if $(filter debug,$*),LLVM=-$$LLVM_MAJOR)
+
 setup-toolchain:
 	@scripts/setup-build-root
 	@scripts/setup-kernel
@@ -76,4 +82,4 @@ clean: ## remove what was built here; downloads and kernel trees stay in the cac
 	rm -rf $(build)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+%?:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

@@ -9,10 +9,7 @@ use crate::{
     },
     module_parameters,
     mq,
-    naming::{
-        self,
-        Place, //
-    },
+    naming::Place,
     negotiate::{
         self,
         Flush,
@@ -254,7 +251,7 @@ fn is_emulated(device: &Device, number: u32) -> bool {
     }
     let cdrom =
         store::read(device.nodename(), c"device-type").is_ok_and(|kind| kind.starts_with(b"cdrom"));
-    cdrom || platform::has_emulated_disks() && !naming::is_xvd(number)
+    cdrom || platform::has_emulated_twin(number)
 }
 
 impl bus::Driver for Disk {

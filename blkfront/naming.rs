@@ -22,11 +22,6 @@ pub const NAME_LENGTH: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadNumber(pub u32);
 
-/// Whether a number is one of an xvd disk, not of an IDE or SCSI one.
-pub const fn is_xvd(number: u32) -> bool {
-    number & EXTENDED != 0 || number >> 8 == MAJOR
-}
-
 /// Where a disk stands among the xvd disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {

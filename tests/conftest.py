@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from farm import Farm, data_disks
+from lab.kinds import HOSTED, KINDS
 from lab.pair import CLONE, Lab
 
 LOGS = CLONE / "build" / "test-logs"
@@ -19,6 +20,23 @@ FAILED = pytest.StashKey[bool]()
 
 def pytest_addoption(parser):
     parser.addoption("--lab", type=Path, help="use the lab that scripts/lab/run keeps running in this folder")
+    parser.addoption("--kinds", default=",".join(HOSTED), help=f"the types of guests, of {','.join(KINDS)} (default: %(default)s)")
+
+
+def wanted_kinds(config) -> list[str]:
+    """What --kinds says."""
+    kinds = config.getoption("--kinds").split(",")
+    unknown = set(kinds) - set(KINDS)
+    if unknown:
+        raise pytest.UsageError(f"--kinds: {', '.join(unknown)}: not of {', '.join(KINDS)}")
+    return kinds
+
+
+def pytest_generate_tests(metafunc):
+    """A test runs once for each type of guest. Session-wide, so that all tests of a type run one after the other and
+    share a guest."""
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", wanted_kinds(metafunc.config), indirect=True, scope="session")
 
 
 def pytest_configure(config):
@@ -109,9 +127,9 @@ def lab(farm):
     return farm.lab
 
 
-@pytest.fixture(scope="session", params=["pvh", "pv", "hvm"])
+@pytest.fixture(scope="session")
 def kind(request):
-    """The type of the guest. Session-wide, so that all tests of a type run one after the other and share a guest."""
+    """The type of the guest."""
     return request.param
 
 

@@ -24,10 +24,14 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+#[cfg(CONFIG_XEN)]
 mod hosted;
+pub(crate) mod native;
+pub mod presence;
+mod registration;
 pub mod state;
 
-pub use hosted::Registration;
+pub use registration::Registration;
 pub use state::{
     action,
     Action,
@@ -36,7 +40,78 @@ pub use state::{
 };
 
 use core::ptr::NonNull;
-use hosted as owner;
+
+/// The bus, by way of the implementation that serves this machine.
+mod owner {
+    #[cfg(CONFIG_XEN)]
+    use super::hosted;
+    use super::{
+        native,
+        registration::Entry,
+        Device,
+        State, //
+    };
+    use kernel::{
+        fmt,
+        prelude::*, //
+    };
+
+    /// Writes our state.
+    pub(super) fn switch_state(device: &Device, state: State) -> Result {
+        by_mode! {
+            native: native::switch_state(device, state),
+            hosted: hosted::switch_state(device, state),
+        }
+    }
+
+    /// Reads the other end's state.
+    pub(super) fn otherend_state(device: &Device) -> State {
+        by_mode! {
+            native: native::otherend_state(device),
+            hosted: hosted::otherend_state(device),
+        }
+    }
+
+    /// Says Closed.
+    pub(super) fn closed(device: &Device) {
+        by_mode! {
+            native: native::closed(device),
+            hosted: hosted::closed(device),
+        }
+    }
+
+    /// Logs an error and writes the `error` node.
+    pub(super) fn error(device: &Device, error: Error, what: fmt::Arguments<'_>) {
+        by_mode! {
+            native: native::error(device, error, what),
+            hosted: hosted::error(device, error, what),
+        }
+    }
+
+    /// As [`error`], and switches to Closing.
+    pub(super) fn fatal(device: &Device, error: Error, what: fmt::Arguments<'_>) {
+        by_mode! {
+            native: native::fatal(device, error, what),
+            hosted: hosted::fatal(device, error, what),
+        }
+    }
+
+    /// Registers a driver.
+    pub(super) fn register(entry: &Entry) -> Result {
+        by_mode! {
+            native: native::register(entry),
+            hosted: hosted::register(entry),
+        }
+    }
+
+    /// Removes a driver from its devices and waits for its callbacks.
+    pub(super) fn unregister(entry: &Entry) {
+        by_mode! {
+            native: native::unregister(entry),
+            hosted: hosted::unregister(entry),
+        }
+    }
+}
 
 /// How often a state node is read while waiting for it.
 const POLL: Delta = Delta::from_millis(10);
@@ -73,7 +148,7 @@ impl AsRef<device::Device> for Device {
 }
 
 impl Device {
-    /// From the C core's device.
+    /// From the bus's device.
     ///
     /// # Safety
     ///
@@ -83,7 +158,7 @@ impl Device {
         unsafe { &*device.cast() }
     }
 
-    /// The C core's device.
+    /// The bus's device.
     pub fn as_raw(&self) -> *mut bindings::xenbus_device {
         self.0.get()
     }

@@ -5,8 +5,14 @@
 //! A frontend allocates an unbound port for its backend and handles the events in hard interrupt context. The end of
 //! interrupt is late: only after the handler has said what the event was worth is the channel unmasked, at once for a
 //! useful event, with growing delay for spurious ones, so that a backend cannot keep a CPU busy with events (XSA-332).
+//!
+//! Over a restore all ports end. A channel from before one is inert: it sends nothing, gets nothing, and dropping it
+//! closes nothing.
 
-use crate::bus::Device;
+use crate::{
+    bus::Device,
+    grant::faults, //
+};
 use kernel::{
     fmt,
     prelude::*,
@@ -22,9 +28,74 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+#[cfg(CONFIG_XEN)]
 mod hosted;
+pub mod native;
 
-use hosted as owner;
+/// A bound port, by way of the implementation that serves this machine.
+mod owner {
+    #[cfg(CONFIG_XEN)]
+    use super::hosted;
+    use super::{
+        native,
+        Source,
+        Target, //
+    };
+    use kernel::prelude::*;
+
+    /// A port with an interrupt handler.
+    pub(super) enum Binding {
+        Native(native::Binding),
+        #[cfg(CONFIG_XEN)]
+        Hosted(hosted::Binding),
+    }
+
+    impl Binding {
+        /// Gets a port and binds the handler.
+        ///
+        /// The caller keeps `target` alive until the binding is dropped (see the field order of `Channel`).
+        pub(super) fn new(source: Source<'_>, target: Pin<&Target>) -> Result<Self> {
+            by_mode! {
+                native: native::Binding::new(source, target).map(Self::Native),
+                hosted: hosted::Binding::new(source, target).map(Self::Hosted),
+            }
+        }
+
+        /// The port.
+        pub(super) fn port(&self) -> u32 {
+            match self {
+                Self::Native(binding) => binding.port(),
+                #[cfg(CONFIG_XEN)]
+                Self::Hosted(binding) => binding.port(),
+            }
+        }
+
+        /// Sends an event.
+        #[inline]
+        pub(super) fn notify(&self) {
+            match self {
+                Self::Native(binding) => binding.notify(),
+                #[cfg(CONFIG_XEN)]
+                Self::Hosted(binding) => binding.notify(),
+            }
+        }
+    }
+}
+
+/// Where a port comes from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A new one that the device's backend binds to.
+    Device(&'a Device),
+    /// A new one that a domain binds to.
+    Unbound(u16),
+    /// A new one, bound to a port that a domain has made for this one.
+    Interdomain(u16, u32),
+    /// One that the toolstack has made and bound. It is not closed when the channel is dropped.
+    Existing(u32),
+    /// A virtual interrupt of the hypervisor, on a CPU of this guest.
+    Virq(u32, u32),
+}
 
 /// What an event was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +206,63 @@ impl Channel {
     /// `ENOSPC` or what the hypervisor says where there is no port or no interrupt left.
     pub fn bind(device: &Device, name: &str, handler: Arc<dyn Handler>) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("{}-{}", DashedPath(device.nodename()), name))?;
+        Self::bind_source(Source::Device(device), name, handler)
+    }
+
+    /// Binds a handler to a port that exists already, such as xenstore's. The port is not closed when the channel is
+    /// dropped; it can be bound again. Native mode only. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where there is no such port, `EBUSY` where it has a handler already; what the hypervisor says.
+    pub(crate) fn bind_port(port: u32, name: &str, handler: Arc<dyn Handler>) -> Result<Self> {
+        Self::bind_source(Source::Existing(port), named(name)?, handler)
+    }
+
+    /// Allocates an unbound port for a domain and binds a handler to it. Native mode only. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::bind`].
+    pub(crate) fn bind_unbound(domid: u16, name: &str, handler: Arc<dyn Handler>) -> Result<Self> {
+        Self::bind_source(Source::Unbound(domid), named(name)?, handler)
+    }
+
+    /// Allocates a port bound to one that another domain has made for this domain, and binds a handler to it. Native
+    /// mode only. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::bind`]; `EINVAL` where the other domain has no such port.
+    pub(crate) fn bind_interdomain(
+        domid: u16,
+        port: u32,
+        name: &str,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self> {
+        Self::bind_source(Source::Interdomain(domid, port), named(name)?, handler)
+    }
+
+    /// Binds a handler to a virtual interrupt of the hypervisor on a CPU, which for the interrupts of the whole domain
+    /// is CPU 0. Native mode only. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` where it is bound already; what the hypervisor says.
+    pub(crate) fn bind_virq(
+        virq: u32,
+        cpu: u32,
+        name: &str,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self> {
+        Self::bind_source(Source::Virq(virq, cpu), named(name)?, handler)
+    }
+
+    /// Binds a handler to a port.
+    fn bind_source(source: Source<'_>, name: CString, handler: Arc<dyn Handler>) -> Result<Self> {
+        if faults::CHANNEL.strikes() {
+            return Err(ENOSPC);
+        }
         let target = KBox::into_pin(KBox::new(
             Target {
                 stopped: Opaque::zeroed(),
@@ -146,7 +274,7 @@ impl Channel {
         )?);
         // SAFETY: The work is zeroed memory that nobody else knows yet, pinned until it is cancelled in `drop`.
         unsafe { bindings::rxen_work_init(target.stopped.get(), Some(stopped)) };
-        let binding = owner::Binding::new(device, target.as_ref())?;
+        let binding = owner::Binding::new(source, target.as_ref())?;
         Ok(Self {
             binding: Some(binding),
             target,
@@ -187,6 +315,11 @@ impl Channel {
     pub fn spurious(&self) -> u64 {
         self.target.counters.spurious.load(Relaxed)
     }
+}
+
+/// The name of a channel that belongs to no device.
+fn named(name: &str) -> Result<CString> {
+    CString::try_from_fmt(fmt!("{name}"))
 }
 
 /// Shows a path such as `device/vif/0` as `vif-0`.

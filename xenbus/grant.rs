@@ -17,11 +17,19 @@ use rxen_bindings as bindings;
 
 mod account;
 mod deferred;
+pub(crate) mod faults;
+#[cfg(CONFIG_XEN)]
 mod hosted;
+pub(crate) mod native;
 mod page;
+pub(crate) mod waiting;
 
 pub use account::Report;
 pub use page::SharedPages;
+pub use waiting::{
+    Wait,
+    Waiter, //
+};
 
 pub(crate) use account::forget_device;
 pub(crate) use deferred::DeferredWorker;
@@ -31,7 +39,61 @@ use deferred::{
     Batch,
     Entry, //
 };
-use hosted as owner;
+
+/// The grant table, by way of the implementation that serves this machine.
+mod owner {
+    #[cfg(CONFIG_XEN)]
+    use super::hosted;
+    use super::{
+        native,
+        Access,
+        Frame, //
+    };
+    use kernel::prelude::*;
+
+    /// Allocates `count` references into `free`, which must have the capacity.
+    pub(super) fn allocate(count: usize, free: &mut KVec<u32>) -> Result {
+        by_mode! {
+            native: native::allocate(count, free),
+            hosted: hosted::allocate(count, free),
+        }
+    }
+
+    /// Lends a frame.
+    #[inline]
+    pub(super) fn grant(number: u32, domid: u16, frame: Frame, access: Access) {
+        by_mode! {
+            native: native::grant(number, domid, frame, access),
+            hosted: hosted::grant(number, domid, frame, access),
+        }
+    }
+
+    /// Ends an access; false if the other end still has the page mapped.
+    #[inline]
+    pub(super) fn end(number: u32) -> bool {
+        by_mode! {
+            native: native::end(number),
+            hosted: hosted::end(number),
+        }
+    }
+
+    /// Gives a reference back to the grant table.
+    pub(super) fn free(number: u32) {
+        by_mode! {
+            native: native::free(number),
+            hosted: hosted::free(number),
+        }
+        super::waiting::something_is_free();
+    }
+
+    /// Whether so many references could be allocated now.
+    pub(super) fn could_allocate(count: usize) -> bool {
+        by_mode! {
+            native: native::could_allocate(count),
+            hosted: hosted::could_allocate(count),
+        }
+    }
+}
 
 /// What the other end may do with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +262,12 @@ impl Reserve {
         let mut free = KVec::with_capacity(capacity, GFP_KERNEL)?;
         let deferred = Batch::new(capacity)?;
         let account = account::open(device.nodename())?;
-        owner::allocate(capacity, &mut free).inspect_err(|_| {
+        let result = if faults::RESERVE.strikes() {
+            Err(ENOSPC)
+        } else {
+            owner::allocate(capacity, &mut free)
+        };
+        result.inspect_err(|_| {
             pr_err!(
                 "{}: the grant table has no {} references left; raise gnttab_max_frames of Xen or max_grant_frames \
                  of the guest\n",
@@ -229,6 +296,9 @@ impl Reserve {
     /// `ENOSPC` where all references of the reserve are in use.
     #[inline]
     pub fn grant(&mut self, frame: Frame, access: Access) -> Result<Ref> {
+        if faults::GRANT.strikes() {
+            return Err(ENOSPC);
+        }
         let number = self.free.pop().ok_or(ENOSPC)?;
         owner::grant(number, self.domid, frame, access);
         self.account.granted();

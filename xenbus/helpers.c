@@ -2,13 +2,19 @@
 /* C macros and inline functions that the core of rxen calls from Rust. Exported where generic or inlined Rust, which
  * is compiled into the frontends, calls them too.
  */
+#include <linux/blkdev.h>
 #include <linux/export.h>
+#include <linux/io.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/netdevice.h>
+#include <linux/pci.h>
+#include <linux/sizes.h>
 #include <linux/workqueue.h>
 #include <asm/barrier.h>
 #include <asm/cpuid/api.h>
+#include <asm/processor.h>
 #include <xen/page.h>
 #include <xen/platform_pci.h>
 #include <xen/xen.h>
@@ -47,14 +53,15 @@ void rxen_buffer_put(struct sk_buff *buffer)
 }
 EXPORT_SYMBOL_GPL(rxen_buffer_put);
 
-/* PV guests grant machine frames, all others guest frames. */
+/*
+ * PV guests grant machine frames, all others guest frames, which are those of the kernel. The Xen core's own function
+ * does not know what the guest is while that core is off.
+ */
 unsigned long rxen_page_to_gfn(struct page *page)
 {
-#ifdef CONFIG_XEN
-	return xen_page_to_gfn(page);
-#else
+	if (xen_pv_domain())
+		return xen_page_to_gfn(page);
 	return page_to_pfn(page);
-#endif
 }
 EXPORT_SYMBOL_GPL(rxen_page_to_gfn);
 
@@ -82,6 +89,88 @@ u32 rxen_cpuid_base(void)
 	return cpuid_base_hypervisor("XenVMMXenVMM", 2);
 }
 
+/* A leaf of CPUID: eax, ebx, ecx and edx. */
+void rxen_cpuid(u32 leaf, u32 registers[4])
+{
+	cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]);
+}
+
+/* AMD's CPUs and those that descend from them call a hypervisor with vmmcall, the others with vmcall. */
+bool rxen_cpu_has_vmmcall(void)
+{
+	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD || boot_cpu_data.x86_vendor == X86_VENDOR_HYGON;
+}
+
+bool rxen_has_platform_device(void)
+{
+	struct pci_dev *device = pci_get_device(PCI_VENDOR_ID_XEN, PCI_DEVICE_ID_XEN_PLATFORM, NULL);
+
+	pci_dev_put(device);
+	return device;
+}
+
+/* What hangs below an emulated device: a disk that cannot be taken out, a network interface. */
+static int look_for_use(struct device *device, void *data)
+{
+	enum rxen_use *use = data;
+	bool used;
+
+	if (device->class && !strcmp(device->class->name, "net")) {
+		used = to_net_dev(device)->flags & IFF_UP;
+	} else if (device->type && !strcmp(device->type->name, "disk")) {
+		struct gendisk *disk = dev_to_disk(device);
+
+		if (disk->flags & GENHD_FL_REMOVABLE)
+			return 0;
+		used = disk_openers(disk);
+	} else {
+		return device_for_each_child(device, data, look_for_use);
+	}
+	*use = used || *use == RXEN_USE_USED ? RXEN_USE_USED : RXEN_USE_IDLE;
+	return 0;
+}
+
+u32 rxen_emulated_use(struct pci_dev *device)
+{
+	enum rxen_use use = RXEN_USE_NOTHING;
+
+	if (!READ_ONCE(device->dev.driver))
+		return RXEN_USE_UNBOUND;
+	device_for_each_child(&device->dev, &use, look_for_use);
+	return use;
+}
+
+u8 rxen_inb(u16 port)
+{
+	return inb(port);
+}
+
+u16 rxen_inw(u16 port)
+{
+	return inw(port);
+}
+
+void rxen_outw(u16 value, u16 port)
+{
+	outw(value, port);
+}
+
+void rxen_outl(u32 value, u16 port)
+{
+	outl(value, port);
+}
+
+/* The module parameters that are text: those of Rust are numbers only. */
+static char *unplug = "auto";
+module_param(unplug, charp, 0444);
+MODULE_PARM_DESC(unplug,
+		 "Emulated devices to unplug in native mode: auto (those without a driver; the default), never, unnecessary (drive both), all, or a list of disks, nics and nvme");
+
+const char *rxen_parameter_unplug(void)
+{
+	return unplug;
+}
+
 u32 rxen_domain_type(void)
 {
 	if (!xen_domain())
@@ -91,6 +180,7 @@ u32 rxen_domain_type(void)
 	return xen_pvh_domain() ? RXEN_DOMAIN_PVH : RXEN_DOMAIN_HVM;
 }
 
+#ifdef CONFIG_XEN
 /* False where the emulated ones were kept, for instance with the kernel parameter xen_emul_unplug=never. */
 bool rxen_has_pv_disks(void)
 {
@@ -107,6 +197,7 @@ bool rxen_has_emulated_disks(void)
 {
 	return xen_has_pv_and_legacy_disk_devices();
 }
+#endif
 
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work))
 {
@@ -116,6 +207,12 @@ void rxen_work_init(struct work_struct *work, void (*function)(struct work_struc
 void rxen_work_schedule(struct work_struct *work)
 {
 	schedule_work(work);
+}
+
+/* For work that takes its time. */
+void rxen_work_schedule_long(struct work_struct *work)
+{
+	queue_work(system_dfl_wq, work);
 }
 
 static void deferred_worker(struct work_struct *work)
@@ -133,4 +230,36 @@ void rxen_deferred_schedule(unsigned int milliseconds)
 void rxen_deferred_cancel(void)
 {
 	cancel_delayed_work_sync(&deferred_work);
+}
+
+static void waiting_worker(struct work_struct *work)
+{
+	rxen_waiting_work();
+}
+
+static DECLARE_DELAYED_WORK(waiting_work, waiting_worker);
+
+/* Any context. Sooner, if it was to run later. */
+void rxen_waiting_schedule(unsigned int milliseconds)
+{
+	mod_delayed_work(system_percpu_wq, &waiting_work, msecs_to_jiffies(milliseconds));
+}
+
+void rxen_waiting_flush(void)
+{
+	flush_delayed_work(&waiting_work);
+}
+
+void rxen_waiting_cancel(void)
+{
+	cancel_delayed_work_sync(&waiting_work);
+}
+
+/*
+ * Whether there are frame numbers of more than 32 bits. The memory lies in one piece, but for what the devices' below
+ * 4 GB shifts up.
+ */
+bool rxen_has_wide_frames(void)
+{
+	return totalram_pages() + (SZ_4G >> PAGE_SHIFT) > U32_MAX;
 }

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 struct page;
+struct pci_dev;
 struct sk_buff;
 struct work_struct;
 
@@ -17,6 +18,14 @@ enum rxen_domain {
 	RXEN_DOMAIN_HVM,
 };
 
+/* How far the guest has gone with an emulated device. */
+enum rxen_use {
+	RXEN_USE_UNBOUND,
+	RXEN_USE_NOTHING,
+	RXEN_USE_IDLE,
+	RXEN_USE_USED,
+};
+
 void *rxen_page_address(struct page *page);
 bool rxen_page_hold(struct page *page);
 void rxen_page_put(struct page *page);
@@ -26,17 +35,37 @@ void rxen_virt_mb(void);
 void rxen_virt_wmb(void);
 void rxen_virt_rmb(void);
 u32 rxen_cpuid_base(void);
+void rxen_cpuid(u32 leaf, u32 registers[4]);
+bool rxen_cpu_has_vmmcall(void);
+bool rxen_has_platform_device(void);
+u32 rxen_emulated_use(struct pci_dev *device);
+u8 rxen_inb(u16 port);
+u16 rxen_inw(u16 port);
+void rxen_outw(u16 value, u16 port);
+void rxen_outl(u32 value, u16 port);
+const char *rxen_parameter_unplug(void);
 u32 rxen_domain_type(void);
+#ifdef CONFIG_XEN
 bool rxen_has_pv_disks(void);
 bool rxen_has_pv_nics(void);
 bool rxen_has_emulated_disks(void);
+#endif
 
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work));
 void rxen_work_schedule(struct work_struct *work);
+void rxen_work_schedule_long(struct work_struct *work);
 
 /* The worker that retries deferred grants; rxen_deferred_work is Rust, in xenbus/grant/deferred.rs. */
 void rxen_deferred_work(void);
 void rxen_deferred_schedule(unsigned int milliseconds);
 void rxen_deferred_cancel(void);
+
+/* The worker that tells who waits for grants; rxen_waiting_work is Rust, in xenbus/grant/waiting.rs. */
+void rxen_waiting_work(void);
+void rxen_waiting_schedule(unsigned int milliseconds);
+void rxen_waiting_flush(void);
+void rxen_waiting_cancel(void);
+
+bool rxen_has_wide_frames(void);
 
 #endif

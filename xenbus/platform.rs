@@ -6,14 +6,39 @@
 //! the kernel's own Xen core where it is active (*hosted*), this project's where it is not (*native*).
 
 use kernel::prelude::*;
+#[cfg(CONFIG_XEN)]
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 use rxen_bindings as bindings;
 
 pub mod decision;
+pub(crate) mod native;
+pub mod unplug;
 
 pub use decision::{
     Guest,
     Mode, //
 };
+
+/// Set before anything else is started, and constant from then on.
+#[cfg(CONFIG_XEN)]
+static NATIVE: Atomic<bool> = Atomic::new(false);
+
+/// Whether this project's own core drives Xen here, not the kernel's.
+#[cfg(CONFIG_XEN)]
+#[inline]
+pub fn is_native() -> bool {
+    NATIVE.load(Relaxed)
+}
+
+/// Whether this project's own core drives Xen here: always, in a kernel that has no other.
+#[cfg(not(CONFIG_XEN))]
+#[inline]
+pub const fn is_native() -> bool {
+    true
+}
 
 /// Reads what the machine is.
 fn observe() -> decision::Observed {
@@ -29,7 +54,8 @@ fn observe() -> decision::Observed {
     decision::Observed {
         under_xen,
         core: guest,
-        core_compiled: cfg!(CONFIG_XEN),
+        // SAFETY: Looks through the list of PCI devices, which the PCI core locks.
+        platform_device: unsafe { bindings::rxen_has_platform_device() },
     }
 }
 
@@ -39,10 +65,13 @@ fn observe() -> decision::Observed {
 ///
 /// `ENODEV`, after a line in the log that says why, where none does.
 pub(crate) fn detect() -> Result<Mode> {
-    decision::decide(observe()).map_err(|refusal| {
+    let mode = decision::decide(observe()).map_err(|refusal| {
         pr_err!("not loaded: {}\n", refusal.reason());
         ENODEV
-    })
+    })?;
+    #[cfg(CONFIG_XEN)]
+    NATIVE.store(mode == Mode::Native, Relaxed);
+    Ok(mode)
 }
 
 /// Prints which implementation was chosen and why.
@@ -52,29 +81,40 @@ pub(crate) fn announce(mode: Mode) {
             "hosted mode: {} guest, the kernel's own Xen core drives grants, channels and xenstore\n",
             guest.name()
         ),
+        Mode::Native => pr_info!(
+            "native mode: the kernel's own Xen core is {}, rxenbus drives grants, channels and xenstore\n",
+            if cfg!(CONFIG_XEN) { "off" } else { "not there" }
+        ),
     }
 }
 
 /// Whether paravirtual devices of a type may be driven here. False in an HVM guest that keeps the emulated ones, where
 /// the same disk or card would be driven twice.
 pub(crate) fn may_drive(kind: &CStr) -> bool {
-    // SAFETY: Both read variables of the Xen core that are constant after boot.
-    unsafe {
-        match kind.to_bytes() {
-            b"vbd" => bindings::rxen_has_pv_disks(),
-            b"vif" => bindings::rxen_has_pv_nics(),
-            _ => true,
-        }
+    by_mode! {
+        native: native::may_drive(kind),
+        // SAFETY: Both read variables of the Xen core that are constant after boot.
+        hosted: unsafe {
+            match kind.to_bytes() {
+                b"vbd" => bindings::rxen_has_pv_disks(),
+                b"vif" => bindings::rxen_has_pv_nics(),
+                _ => true,
+            }
+        },
     }
 }
 
 /// Whether the guest has a device model, which emulates the devices that it also has as paravirtual ones.
 pub fn has_device_model() -> bool {
-    observe().core == Some(Guest::Hvm)
+    is_native() || observe().core == Some(Guest::Hvm)
 }
 
-/// Whether there are emulated disks beside the paravirtual ones.
-pub fn has_emulated_disks() -> bool {
-    // SAFETY: Reads variables of the Xen core that are constant after boot.
-    unsafe { bindings::rxen_has_emulated_disks() }
+/// Whether the disk with a virtual device number is also there as an emulated one, which the guest keeps.
+pub fn has_emulated_twin(number: u32) -> bool {
+    by_mode! {
+        native: native::has_emulated_twin(number),
+        // The administrator says that xvd disks have no twins, by the kernel parameter that leads here.
+        // SAFETY: Reads variables of the Xen core that are constant after boot.
+        hosted: unsafe { bindings::rxen_has_emulated_disks() } && unplug::is_emulated(number, 0),
+    }
 }

@@ -15,10 +15,18 @@ use kernel::{
     str::CString, //
 };
 
+pub mod backlog;
+pub mod framer;
+#[cfg(CONFIG_XEN)]
 mod hosted;
+pub mod listing;
+pub mod matcher;
+pub(crate) mod native;
+mod owner;
+pub mod retry;
+pub mod ring;
 pub mod value;
-
-use hosted as owner;
+pub mod wire;
 
 /// How often a transaction is tried again after xenstored said that another one was in its way.
 const TRANSACTION_ATTEMPTS: u32 = 100;
@@ -46,7 +54,11 @@ impl Deref for Value {
 }
 
 /// A transaction that is open; see [`transaction`].
-pub struct Transaction(u32);
+pub struct Transaction {
+    id: u32,
+    // The connection that it belongs to: a restore ends all transactions, and their numbers are used anew.
+    connection: u32,
+}
 
 /// Reads a node of a directory.
 ///
@@ -55,6 +67,15 @@ pub struct Transaction(u32);
 /// `ENOENT` if there is none, and what xenstored says.
 pub fn read(directory: &CStr, node: &CStr) -> Result<Value> {
     owner::read(None, directory, node).map(Value)
+}
+
+/// Reads a node of a directory, as it is in a transaction.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_in(transaction: &Transaction, directory: &CStr, node: &CStr) -> Result<Value> {
+    owner::read(Some(transaction), directory, node).map(Value)
 }
 
 /// Reads an optional number.
@@ -116,38 +137,35 @@ pub fn write(
     value: fmt::Arguments<'_>,
 ) -> Result {
     let value = CString::try_from_fmt(value)?;
-    owner::write(transaction.map(|open| open.0), directory, node, &value)
+    owner::write(transaction, directory, node, &value)
 }
 
 /// Removes a node and all below it, in a transaction or by itself.
 pub fn remove(transaction: Option<&Transaction>, directory: &CStr, node: &CStr) -> Result {
-    owner::remove(transaction.map(|open| open.0), directory, node)
+    owner::remove(transaction, directory, node)
 }
 
-/// Runs `body` in a transaction and commits it; runs it again when another transaction was in its way.
+/// Runs `body` in a transaction and commits it; runs it again when another transaction was in its way, or when the
+/// domain was restored in the meantime.
 ///
 /// # Errors
 ///
 /// What `body` returns, after the transaction was aborted; `EAGAIN` if it was in somebody's way 100 times.
 pub fn transaction(mut body: impl FnMut(&Transaction) -> Result) -> Result {
-    for _ in 0..TRANSACTION_ATTEMPTS {
-        let open = Transaction(owner::transaction_start()?);
+    retry::bounded(TRANSACTION_ATTEMPTS, EAGAIN, owner::pause, || {
+        let open = owner::transaction_start()?;
         if let Err(error) = body(&open) {
             // The error of `body` says more than that of the abort.
-            let _ = owner::transaction_end(open.0, true);
+            let _ = owner::transaction_end(open, true);
             return Err(error);
         }
-        match owner::transaction_end(open.0, false) {
-            Err(error) if error == EAGAIN => continue,
-            result => return result,
-        }
-    }
-    Err(EAGAIN)
+        owner::transaction_end(open, false)
+    })
 }
 
 /// What is called when a watched node or one below it changes; in process context, one at a time.
 pub trait WatchHandler: Send + Sync + 'static {
-    /// `path` is the node that changed.
+    /// `path` is the node that changed, or the watched path itself where more has changed than was kept.
     fn changed(&self, path: &CStr);
 }
 

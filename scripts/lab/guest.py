@@ -9,13 +9,20 @@ import zlib
 from dataclasses import dataclass, field
 
 from .host import Host, LabError, Result
+from .images import provide_boot_files
+from .kinds import KINDS, Kind
 
 READY = "LAB: guest ready"
-# A PV guest on this processor model maps an address that it does not have in this initcall, and panics.
-PV_EXTRA = "initcall_blacklist=print_s5_reset_status_mmio"
+# In dom0.
+LOGS = "/share/console"
 
 job_numbers = itertools.count(1)
 request_numbers = itertools.count(1)
+
+
+def quoted(text: str) -> str:
+    """A string of xl's configuration."""
+    return f'"{text}"'
 
 
 @dataclass
@@ -72,7 +79,8 @@ class Job:
 
 @dataclass
 class Guest:
-    """A guest of a host; `host` changes when it is migrated."""
+    """A guest of a host; `host` changes when it is migrated. `settings` are further lines of xl's configuration, or others
+    in place of those below."""
 
     host: Host
     name: str
@@ -85,7 +93,7 @@ class Guest:
     memory: int = 320
     root: str = "/dev/xvda"
     cmdline: str = ""
-    kernel_log: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
 
     def mac(self, card: int) -> str:
         return f"00:16:3e:00:{card:02x}:{self.number:02x}"
@@ -94,27 +102,59 @@ class Guest:
         return f"10.9.{card}.{self.number}"
 
     @property
-    def initrd(self) -> str:
-        return f"initrd-{self.frontends}" + ("-ram" if self.root == "ram" else "")
+    def spec(self) -> Kind:
+        return KINDS[self.kind]
 
-    def config(self) -> str:
+    @property
+    def loaded_frontends(self) -> str:
+        """The set of modules of ours is another one where it is the guest's Xen core too."""
+        return "native" if self.native and self.frontends == "rust" else self.frontends
+
+    @property
+    def native(self) -> bool:
+        """Whether our modules are the guest's only Xen core."""
+        return self.spec.native
+
+    def vif_spec(self, card: int, separator: str = ",") -> str:
+        # Otherwise an HVM guest gets an emulated card too, and its boot ROM doubles the time of the boot.
+        parts = ["type=vif"] if self.spec.type == "hvm" else []
+        return separator.join([*parts, f"mac={self.mac(card)}", "bridge=xenbr0"])
+
+    def config(self, kernel: str, initrd: str) -> str:
         """The guest's xl configuration."""
-        extra = f"console=hvc0 loglevel=5 labname={self.name} labip={self.number} labroot={self.root} {self.cmdline}"
-        if self.kind == "pv":
-            extra += " " + PV_EXTRA
-        vif_type = "type=vif," if self.kind == "hvm" else ""
-        vifs = [f"'{vif_type}mac={self.mac(card)},bridge=xenbr0'" for card in range(self.vifs)]
-        lines = [
-            f'name = "{self.name}"', f'type = "{self.kind}"', 'kernel = "/share/vmlinuz"',
-            f'ramdisk = "/share/{self.initrd}"', f'extra = "{extra}"', f"memory = {self.memory}",
-            f"vcpus = {self.vcpus}", f"vif = [ {', '.join(vifs)} ]",
-            "disk = [ " + ", ".join(f"'{disk.spec()}'" for disk in self.disks) + " ]",
-            'on_crash = "preserve"', 'on_reboot = "destroy"', 'tsc_mode = "native"',
-        ]  # fmt: skip
-        if self.kind == "hvm":
-            lines += ['serial = "pty"', 'vga = "none"', "nographic = 1", "vnc = 0", "sdl = 0", "xen_platform_pci = 1",
-                      'boot = "c"', 'device_model_override = "/usr/libexec/xen-qemu-system-i386"']  # fmt: skip
-        return "\n".join(lines) + "\n"
+        extra = " ".join([
+            f"console=hvc0 loglevel=5 labname={self.name} labip={self.number} labroot={self.root}",
+            # Without Xen's word for it, Linux measures the frequency, and on a busy machine it gives up.
+            f"tsc_early_khz={self.host.tsc_khz} tsc=reliable" if self.native else "", self.spec.cmdline, self.cmdline,
+        ])  # fmt: skip
+        settings = {
+            "name": quoted(self.name), "type": quoted(self.spec.type), "kernel": quoted(f"/share/{kernel}"),
+            "ramdisk": quoted(f"/share/{initrd}"), "extra": quoted(extra), "memory": self.memory, "vcpus": self.vcpus,
+            "vif": [self.vif_spec(card) for card in range(self.vifs)],
+            "disk": [disk.spec() for disk in self.disks],
+            "on_crash": quoted("preserve"), "on_reboot": quoted("destroy"), "tsc_mode": quoted("native"),
+        }  # fmt: skip
+        if self.spec.type == "hvm":
+            settings |= {
+                "serial": quoted("pty"), "vga": quoted("none"), "nographic": 1, "vnc": 0, "sdl": 0, "xen_platform_pci": 1,
+                "boot": quoted("c"), "device_model_override": quoted("/usr/libexec/xen-qemu-system-i386"),
+            }  # fmt: skip
+        if self.native:
+            # Its clock ticks by emulated timers. Ticks for which the host had no time must not be made up for: on a busy
+            # machine the guest would do nothing else.
+            settings |= {"timer_mode": quoted("no_missed_ticks_pending")}
+            # Without nographic: it has the firmware look at the serial port at each tick of its clock, which on a busy
+            # machine takes longer than the tick.
+            settings |= {"nographic": 0, "serial": quoted("chardev:serial0"), "device_model_args_hvm": self.emulated_consoles()}
+        return "".join(f"{name} = {value}\n" for name, value in (settings | self.settings).items())
+
+    def emulated_consoles(self) -> list[str]:
+        """QEMU's arguments for a guest that cannot have a Xen console: a virtio console in its place, logged where
+        xenconsoled logs those of other guests, and a serial port for what a kernel says before it has drivers. By these
+        names libxl puts both terminals into xenstore."""
+        log = f"{LOGS}/guest-{self.name}"
+        return ["-chardev", f"pty,id=serial0,logfile={log}.serial,logappend=on", "-chardev", f"pty,id=serial1,logfile={log}.log,logappend=on",
+                "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=serial1"]  # fmt: skip
 
     @property
     def console_path(self):
@@ -126,7 +166,10 @@ class Guest:
 
     def create(self, timeout: float = 180, ready: str = READY) -> "Guest":
         """Creates the guest and waits until it takes commands."""
-        (self.host.share / f"{self.name}.cfg").write_text(self.config())
+        boot_files = provide_boot_files(
+            self.host.images, self.host.share, self.spec.kernel, self.loaded_frontends, self.root == "ram"
+        )
+        (self.host.share / f"{self.name}.cfg").write_text(self.config(*boot_files))
         self.console_path.unlink(missing_ok=True)
         result = self.host.run(f"xl create /share/{self.name}.cfg", timeout=120)
         if result.rc != 0:
@@ -247,8 +290,7 @@ class Guest:
         self.xl(f"block-detach {self.name} {name}", timeout=90).check()
 
     def attach_vif(self, card: int) -> None:
-        vif_type = "type=vif " if self.kind == "hvm" else ""
-        self.xl(f"network-attach {self.name} {vif_type}mac={self.mac(card)} bridge=xenbr0", timeout=90).check()
+        self.xl(f"network-attach {self.name} {self.vif_spec(card, ' ')}", timeout=90).check()
 
     def detach_vif(self, card: int) -> None:
         self.xl(f"network-detach {self.name} {self.mac(card)}", timeout=90).check()

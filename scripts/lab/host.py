@@ -2,8 +2,10 @@
 """A Xen host: one QEMU process, and commands in its dom0."""
 
 import ctypes
+import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +19,9 @@ from .images import Images
 CPU = "EPYC,-monitor,-rdtscp"
 # With Xen's lazy switching the vector registers leak between domains under this emulation.
 XEN_OPTIONS = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all noreboot spec-ctrl=eager-fpu=1"
+# With Xen's clock each look at the time is a system call, and a device model looks dozens of times for each byte that a
+# guest reads from it.
+DOM0_CLOCK = "clocksource=tsc tsc=reliable"
 PR_SET_PDEATHSIG = 1
 READY = "LAB: dom0 ready"
 
@@ -88,7 +93,7 @@ class Host:
             "-serial", "chardev:con", "-monitor", f"unix:{self.folder}/monitor.sock,server=on,wait=off",
             "-kernel", str(self.images.hypervisor),
             "-append", f"{XEN_OPTIONS} dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M dom0_max_vcpus=1",
-            "-initrd", f"{i}/dom0-vmlinuz console=hvc0 earlyprintk=xen loglevel=6 labname={self.name} labip={self.address},"
+            "-initrd", f"{i}/dom0-vmlinuz console=hvc0 earlyprintk=xen loglevel=6 {DOM0_CLOCK} labname={self.name} labip={self.address},"
                        f"{i}/dom0-initrd",
             "-drive", f"if=none,id=root,file={i}/root.img,format=raw,snapshot=on", "-device", "virtio-blk-pci,drive=root",
             "-virtfs", f"local,path={self.share},mount_tag=share,security_model=none",
@@ -160,6 +165,11 @@ class Host:
         """Runs a shell script in dom0."""
         reply = self.request({"run": script, "timeout": timeout}, timeout)
         return Result(reply["rc"], reply["out"])
+
+    @functools.cached_property
+    def tsc_khz(self) -> int:
+        """The frequency of the time stamp counter as Xen has measured it."""
+        return int(float(re.search(r"^cpu_mhz\s*: (\S+)", self.run("xl info").check().out, re.M)[1]) * 1000)
 
     def xl_dmesg(self) -> str:
         """The hypervisor's log."""

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from .host import Host, LabError
-from .images import CLONE, FRONTENDS, Images, build_guest_initrd, build_ram_initrd
+from .images import CLONE, Images, forget_boot_files
 
 # Common disks, by their names in both dom0s: roots of guests, then data disks.
 ROOTS = ["vdb", "vdc", "vdd", "vde"]
@@ -79,13 +79,10 @@ class Lab:
                            f"remote.type=unix,remote.path={self.folder}/{peer}.cable"]  # fmt: skip
 
     def fill_share(self, host: Host) -> None:
-        """What dom0 needs: its own scripts, the guests' kernel and RAM disks."""
+        """What dom0 needs: its own scripts. The guests' kernels and RAM disks come with the guests."""
         inside = host.share / "inside"
         shutil.copytree(CLONE / "scripts" / "lab" / "inside", inside, dirs_exist_ok=True)
-        shutil.copy(self.images.folder / "guest-vmlinuz", host.share / "vmlinuz")
-        for frontends in FRONTENDS:
-            build_guest_initrd(frontends, self.images, host.share / f"initrd-{frontends}")
-        build_ram_initrd(host.share / "initrd-rust", self.images, host.share / "initrd-rust-ram")
+        forget_boot_files(host.share)
 
     def start(self) -> "Lab":
         for host in self.hosts:

@@ -10,9 +10,11 @@ import pytest
 CLONE = Path(__file__).resolve().parents[2]
 # Each module and the objects that it is made of.
 MODULES = {
-    "rxenbus": ["bindings/rxen_bindings.o", "xenbus/rxenbus.o", "xenbus/helpers.o", "xenbus/exports.o"],
+    "rxenbus": ["bindings/rxen_bindings.o", "xenbus/rxenbus.o", "xenbus/helpers.o", "xenbus/exports.o", "xenbus/bus/helpers.o",
+                "xenbus/suspend/helpers.o"],
     "rxen_blkfront": ["blkfront/blkfront.o", "blkfront/mq/helpers.o"],
     "rxen_netfront": ["netfront/netfront.o", "netfront/net/helpers.o"],
+    "rxen_suspend": ["suspend/suspend.o", "suspend/helpers.o"],
 }
 
 

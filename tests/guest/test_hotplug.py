@@ -71,7 +71,7 @@ def test_attach_and_detach_under_load(guest):
     """A disk, served by the two backends in turn, and a card are taken away 20 times with requests in flight: all end
     in error, none hangs, and the stream over another card does not notice."""
     specs = [Disk(f"/dev/{DATA[2]}", "xvdd").spec(), Disk(f"/dev/{DATA[2]}", "xvdd", backend="qemu").spec()]
-    vif = f"{'type=vif ' if guest.kind == 'hvm' else ''}mac={guest.mac(2)} bridge=xenbr0"
+    vif = guest.vif_spec(2, " ")
     attach = f"""case $((n % 2)) in 0) spec='{specs[0]}' ;; *) spec='{specs[1]}' ;; esac
     xl block-attach {guest.name} "$spec" & disk=$!
     xl network-attach {guest.name} {vif} && wait $disk"""

@@ -14,8 +14,9 @@ from lab.images import Images, build_guest_initrd
 from lab.pair import CLONE, DATA
 
 ROUNDS = 20
-LOAD = "for m in rxenbus rxen_blkfront rxen_netfront; do [ ! -e /run/modules/$m.ko ] || insmod /run/modules/$m.ko; done"
-UNLOAD = "for m in rxen_netfront rxen_blkfront rxenbus; do [ ! -e /run/modules/$m.ko ] || rmmod $m; done"
+# What this type of guest loads at boot.
+LOAD = "for m in $(cat /run/lab/frontends); do insmod /run/modules/$m.ko; done"
+UNLOAD = "for m in $(tac /run/lab/frontends); do rmmod $m; done"
 
 # Writes a pattern of its own with O_DIRECT and reads it back; the RAM disk has no fio.
 READ_BACK = """

@@ -59,6 +59,21 @@ impl State {
             Self::Reconfigured => 8,
         }
     }
+
+    /// Its name in sysfs and in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "Unknown",
+            Self::Initialising => "Initialising",
+            Self::InitWait => "InitWait",
+            Self::Initialised => "Initialised",
+            Self::Connected => "Connected",
+            Self::Closing => "Closing",
+            Self::Closed => "Closed",
+            Self::Reconfiguring => "Reconfiguring",
+            Self::Reconfigured => "Reconfigured",
+        }
+    }
 }
 
 /// Where a frontend's connection stands.

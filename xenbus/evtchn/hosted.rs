@@ -4,9 +4,9 @@
 
 use super::{
     Outcome,
+    Source,
     Target, //
 };
-use crate::bus::Device;
 use kernel::{
     error::to_result,
     prelude::*, //
@@ -33,7 +33,11 @@ impl Binding {
     /// Allocates a port and binds the handler.
     ///
     /// The caller keeps `target` alive until the binding is dropped (see the field order of `Channel`).
-    pub(super) fn new(device: &Device, target: Pin<&Target>) -> Result<Self> {
+    pub(super) fn new(source: Source<'_>, target: Pin<&Target>) -> Result<Self> {
+        // The other ports belong to the C core.
+        let Source::Device(device) = source else {
+            return Err(ENOTSUPP);
+        };
         let mut port: bindings::evtchn_port_t = 0;
         // SAFETY: The device is valid for the call; `port` is valid for the write.
         to_result(unsafe { bindings::xenbus_alloc_evtchn(device.as_raw(), &mut port) })?;

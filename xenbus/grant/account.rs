@@ -126,6 +126,9 @@ impl debugfs::Writer for Report {
             sum(|account| account.deferred.load(Relaxed))
         )?;
         writeln!(f, "leaked {}", LEAKED.load(Relaxed))?;
+        if crate::platform::is_native() {
+            super::native::report(f)?;
+        }
         for account in accounts.iter().filter(|account| !account.is_settled()) {
             f.write_fmt(fmt!(
                 "{} in_use {} deferred {}\n",

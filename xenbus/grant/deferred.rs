@@ -7,7 +7,7 @@
 
 use super::{
     account::Account,
-    hosted as owner,
+    owner,
     Held, //
 };
 use kernel::{

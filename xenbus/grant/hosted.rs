@@ -59,3 +59,15 @@ pub(super) fn free(number: u32) {
     // SAFETY: The reference was allocated, is not in use, and is not used again by the caller.
     unsafe { bindings::gnttab_free_grant_reference(number) }
 }
+
+/// Whether so many references could be allocated now: tried, because the C core does not tell.
+pub(super) fn could_allocate(count: usize) -> bool {
+    let Ok(mut free) = KVec::with_capacity(count, GFP_KERNEL) else {
+        return false;
+    };
+    if allocate(count, &mut free).is_err() {
+        return false;
+    }
+    free.into_iter().for_each(self::free);
+    true
+}

@@ -29,6 +29,8 @@ impl Guest {
 pub enum Mode {
     /// The kernel's own C core; this project adapts to its exported functions.
     Hosted(Guest),
+    /// This project, in an HVM guest whose kernel has no Xen support of its own, or has it switched off.
+    Native,
 }
 
 /// What was seen of the machine.
@@ -38,8 +40,8 @@ pub struct Observed {
     pub under_xen: bool,
     /// The guest type, where the kernel's C core is active.
     pub core: Option<Guest>,
-    /// The kernel was compiled with `CONFIG_XEN`.
-    pub core_compiled: bool,
+    /// The platform PCI device 5853:0001 is there: the way in for the native mode.
+    pub platform_device: bool,
 }
 
 /// Why the module does not load.
@@ -47,10 +49,8 @@ pub struct Observed {
 pub enum Refusal {
     /// No Xen below this kernel.
     NotOnXen,
-    /// Xen, but the kernel's support for it is switched off (`nopv`).
-    CoreOff,
-    /// Xen, but the kernel has no support for it.
-    CoreAbsent,
+    /// Xen, but neither a C core that is active nor the device by which the native mode enters.
+    NoPlatformDevice,
 }
 
 impl Refusal {
@@ -58,13 +58,10 @@ impl Refusal {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::NotOnXen => "this machine does not run on Xen",
-            Self::CoreOff => {
-                "this guest runs on Xen, but the kernel's Xen core is switched off (kernel parameter nopv, xen_nopv or \
-                 xen_no_vector_callback?) and the native mode does not exist yet; boot without that parameter"
-            }
-            Self::CoreAbsent => {
-                "this guest runs on Xen, but the kernel was built without CONFIG_XEN and the native mode does not \
-                 exist yet; use a kernel with CONFIG_XEN"
+            Self::NoPlatformDevice => {
+                "this guest runs on Xen, but the kernel's own Xen core is not active and there is no platform PCI \
+                 device 5853:0001 for the native mode; for an HVM guest set xen_platform_pci=1, a PVH guest needs a \
+                 kernel with CONFIG_XEN_PVH that is booted without nopv"
             }
         }
     }
@@ -80,9 +77,9 @@ pub const fn decide(observed: Observed) -> Result<Mode, Refusal> {
             under_xen: false, ..
         } => Err(Refusal::NotOnXen),
         Observed {
-            core_compiled: true,
+            platform_device: true,
             ..
-        } => Err(Refusal::CoreOff),
-        _ => Err(Refusal::CoreAbsent),
+        } => Ok(Mode::Native),
+        _ => Err(Refusal::NoPlatformDevice),
     }
 }

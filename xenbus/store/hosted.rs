@@ -2,7 +2,10 @@
 
 //! xenstore by way of the kernel's C client (`include/xen/xenbus.h`).
 
-use super::WatchHandler;
+use super::{
+    Transaction,
+    WatchHandler, //
+};
 use core::ptr::NonNull;
 use kernel::{
     error::{
@@ -17,9 +20,9 @@ use kernel::{
 use rxen_bindings as bindings;
 
 /// The identifier of an open transaction; 0 is none (`XBT_NIL`).
-fn raw(transaction: Option<u32>) -> bindings::xenbus_transaction {
+fn raw(transaction: Option<&Transaction>) -> bindings::xenbus_transaction {
     bindings::xenbus_transaction {
-        id: transaction.unwrap_or(0),
+        id: transaction.map_or(0, |open| open.id),
     }
 }
 
@@ -34,7 +37,11 @@ impl<T> Drop for Allocated<T> {
 }
 
 /// Reads a node.
-pub(super) fn read(transaction: Option<u32>, directory: &CStr, node: &CStr) -> Result<KVec<u8>> {
+pub(super) fn read(
+    transaction: Option<&Transaction>,
+    directory: &CStr,
+    node: &CStr,
+) -> Result<KVec<u8>> {
     let mut length: c_uint = 0;
     // SAFETY: Both strings end with a NUL; `length` is written before a successful return.
     let buffer = from_err_ptr(unsafe {
@@ -83,7 +90,7 @@ pub(super) fn list(directory: &CStr, node: &CStr) -> Result<KVec<CString>> {
 
 /// Writes a node.
 pub(super) fn write(
-    transaction: Option<u32>,
+    transaction: Option<&Transaction>,
     directory: &CStr,
     node: &CStr,
     value: &CStr,
@@ -100,7 +107,7 @@ pub(super) fn write(
 }
 
 /// Removes a node.
-pub(super) fn remove(transaction: Option<u32>, directory: &CStr, node: &CStr) -> Result {
+pub(super) fn remove(transaction: Option<&Transaction>, directory: &CStr, node: &CStr) -> Result {
     // SAFETY: Both strings end with a NUL.
     to_result(unsafe {
         bindings::xenbus_rm(
@@ -112,17 +119,20 @@ pub(super) fn remove(transaction: Option<u32>, directory: &CStr, node: &CStr) ->
 }
 
 /// Opens a transaction.
-pub(super) fn transaction_start() -> Result<u32> {
+pub(super) fn transaction_start() -> Result<Transaction> {
     let mut transaction = raw(None);
     // SAFETY: `transaction` is valid for the write.
     to_result(unsafe { bindings::xenbus_transaction_start(&mut transaction) })?;
-    Ok(transaction.id)
+    Ok(Transaction {
+        id: transaction.id,
+        connection: 0,
+    })
 }
 
 /// Commits or aborts a transaction.
-pub(super) fn transaction_end(transaction: u32, abort: bool) -> Result {
+pub(super) fn transaction_end(transaction: Transaction, abort: bool) -> Result {
     // SAFETY: The caller opened this transaction and gives it up here.
-    to_result(unsafe { bindings::xenbus_transaction_end(raw(Some(transaction)), abort) })
+    to_result(unsafe { bindings::xenbus_transaction_end(raw(Some(&transaction)), abort) })
 }
 
 /// A registered watch.

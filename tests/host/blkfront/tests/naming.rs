@@ -4,7 +4,6 @@
 
 use proptest::prelude::*;
 use pure_blkfront::naming::{
-    is_xvd,
     BadNumber,
     Place,
     MAJOR, //
@@ -137,20 +136,6 @@ fn every_number_of_the_classic_schemes_as_in_the_c_driver() {
 fn every_number_of_the_extended_scheme_as_in_the_c_driver() {
     for number in EXTENDED..EXTENDED + (1 << 20) + 5000 {
         assert_eq!(ours(number), reference::place(number), "{number:#x}");
-    }
-}
-
-#[test]
-fn only_xvd_numbers_are_no_emulated_disks() {
-    for (number, xvd) in [
-        (number(0, 0), true),
-        (MAJOR << 8 | 16, true),
-        (EXTENDED | 5 << 8, true),
-        (3 << 8, false),
-        (22 << 8 | 64, false),
-        (8 << 8 | 16, false),
-    ] {
-        assert_eq!(is_xvd(number), xvd, "{number:#x}");
     }
 }
 

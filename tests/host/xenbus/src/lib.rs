@@ -7,9 +7,47 @@
 
 #[path = "../../../../xenbus/platform/decision.rs"]
 pub mod decision;
+pub mod grant;
 #[path = "../../../../xenbus/ring/indices.rs"]
 pub mod indices;
-#[path = "../../../../xenbus/bus/state.rs"]
-pub mod state;
+#[path = "../../../../xenbus/platform/unplug.rs"]
+pub mod unplug;
+/// As in the kernel, where one uses the other.
+#[path = "../../../../xenbus/bus"]
+pub mod bus {
+    #[path = "presence.rs"]
+    pub mod presence;
+    #[path = "state.rs"]
+    pub mod state;
+}
+pub use bus::{
+    presence,
+    state, //
+};
 #[path = "../../../../xenbus/store/value.rs"]
 pub mod value;
+
+/// What of the xenstore client is pure.
+#[path = "../../../../xenbus/store"]
+pub mod store {
+    pub use super::value;
+
+    pub mod backlog;
+    pub mod framer;
+    pub mod listing;
+    pub mod matcher;
+    pub mod retry;
+    pub mod ring;
+    pub mod wire;
+}
+
+/// What of native event channels is pure.
+#[path = "../../../../xenbus/evtchn/native"]
+pub mod evtchn {
+    pub mod bitmap;
+    pub mod fifo;
+    pub mod keep;
+    pub mod pace;
+    pub mod port;
+    pub mod shared;
+}

@@ -12,11 +12,11 @@ use pure_xenbus::decision::{
 
 const GUESTS: [Guest; 3] = [Guest::Pv, Guest::Pvh, Guest::Hvm];
 
-fn observed(under_xen: bool, core: Option<Guest>, core_compiled: bool) -> Observed {
+fn observed(under_xen: bool, core: Option<Guest>, platform_device: bool) -> Observed {
     Observed {
         under_xen,
         core,
-        core_compiled,
+        platform_device,
     }
 }
 
@@ -25,8 +25,8 @@ fn an_active_core_is_used_whatever_else_is_seen() {
     for guest in GUESTS {
         // A PV guest does not see Xen in CPUID without help.
         for under_xen in [false, true] {
-            for core_compiled in [false, true] {
-                let observed = observed(under_xen, Some(guest), core_compiled);
+            for platform_device in [false, true] {
+                let observed = observed(under_xen, Some(guest), platform_device);
                 assert_eq!(decide(observed), Ok(Mode::Hosted(guest)), "{observed:?}");
             }
         }
@@ -34,15 +34,16 @@ fn an_active_core_is_used_whatever_else_is_seen() {
 }
 
 #[test]
-fn without_a_core_the_reason_says_which_is_missing() {
-    for (under_xen, core_compiled, refusal) in [
-        (false, false, Refusal::NotOnXen),
-        (false, true, Refusal::NotOnXen),
-        (true, true, Refusal::CoreOff),
-        (true, false, Refusal::CoreAbsent),
+fn without_a_core_we_drive_xen_ourselves_where_there_is_a_way_in() {
+    for (under_xen, platform_device, decision) in [
+        (false, false, Err(Refusal::NotOnXen)),
+        // Another hypervisor's imitation of the device.
+        (false, true, Err(Refusal::NotOnXen)),
+        (true, false, Err(Refusal::NoPlatformDevice)),
+        (true, true, Ok(Mode::Native)),
     ] {
-        let observed = observed(under_xen, None, core_compiled);
-        assert_eq!(decide(observed), Err(refusal), "{observed:?}");
+        let observed = observed(under_xen, None, platform_device);
+        assert_eq!(decide(observed), decision, "{observed:?}");
     }
 }
 
@@ -50,8 +51,10 @@ fn without_a_core_the_reason_says_which_is_missing() {
 fn reasons_name_what_the_user_can_look_for() {
     for (refusal, words) in [
         (Refusal::NotOnXen, &["not", "Xen"][..]),
-        (Refusal::CoreOff, &["Xen", "nopv", "native"]),
-        (Refusal::CoreAbsent, &["Xen", "CONFIG_XEN", "native"]),
+        (
+            Refusal::NoPlatformDevice,
+            &["Xen", "5853:0001", "xen_platform_pci", "PVH", "nopv"],
+        ),
     ] {
         let reason = refusal.reason();
         for word in words {

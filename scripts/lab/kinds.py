@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kinds of guests: how Xen runs them, with which kernel, and whose Xen core is at work in them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`type` is xl's. `kernel`: the stock one, or a kind of scripts/setup-own-kernel. A `native` guest has no C Xen core, so
+    it has neither a Xen console nor a device before our modules run: its consoles are emulated."""
+
+    type: str
+    kernel: str = "stock"
+    native: bool = False
+    cmdline: str = ""
+
+
+KINDS = {
+    # A PV guest on this processor model maps an address that it does not have in this initcall, and panics.
+    "pv": Kind("pv", cmdline="initcall_blacklist=print_s5_reset_status_mmio"),
+    "pvh": Kind("pvh"),
+    "hvm": Kind("hvm"),
+    "hvm-native": Kind("hvm", native=True, cmdline="nopv"),
+    "noxen-native": Kind("hvm", kernel="noxen", native=True),
+    "debug-native": Kind("hvm", kernel="debug", native=True),
+    # Our modules are part of this kernel.
+    "builtin": Kind("pvh", kernel="builtin"),
+}
+HOSTED = ["pvh", "pv", "hvm"]
+NATIVE = ["hvm-native", "noxen-native"]

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The grant table of the native mode.
+
+#[path = "../../../../xenbus/grant/native/entry.rs"]
+pub mod entry;
+#[path = "../../../../xenbus/grant/native/free_list.rs"]
+pub mod free_list;
+pub mod words;

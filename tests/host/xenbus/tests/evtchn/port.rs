@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a bound port.
+
+use core::cell::Cell;
+use proptest::prelude::*;
+use pure_xenbus::evtchn::port::{
+    End,
+    Ports,
+    Reason,
+    State, //
+};
+
+const REASONS: [Reason; 3] = [Reason::Disabled, Reason::Moving, Reason::Handling];
+
+/// One port, and how often each thing was done to it.
+#[derive(Default)]
+struct Port {
+    unmasked: Cell<bool>,
+    pending: Cell<bool>,
+    touched: Cell<u32>,
+}
+
+impl Port {
+    fn touch(&self, port: u32) {
+        assert_eq!(port, 5);
+        self.touched.set(self.touched.get() + 1);
+    }
+}
+
+impl Ports for Port {
+    fn mask(&self, port: u32) {
+        self.touch(port);
+        self.unmasked.set(false);
+    }
+
+    fn unmask(&self, port: u32) {
+        self.touch(port);
+        self.unmasked.set(true);
+    }
+
+    fn clear(&self, port: u32) {
+        self.touch(port);
+        self.pending.set(false);
+    }
+
+    fn pretend(&self, port: u32) {
+        self.touch(port);
+        assert!(!self.unmasked.get(), "raised by unmasking only");
+        self.pending.set(true);
+    }
+}
+
+#[test]
+fn a_port_is_masked_until_its_interrupt_is_enabled() {
+    let (port, mut state) = (Port::default(), State::new());
+    state.bind(5);
+    assert_eq!((state.port(), port.touched.get()), (5, 0));
+    state.unmask(&port, Reason::Disabled);
+    assert!(port.unmasked.get());
+    assert_eq!(state.unbind(&port), 5);
+    assert!(!port.unmasked.get());
+    assert_eq!(state.unbind(&port), 0);
+}
+
+#[test]
+fn an_interrupt_without_a_port_touches_none() {
+    let (port, mut state) = (Port::default(), State::new());
+    state.bind(5);
+    assert_eq!(state.forget(), 5);
+    for reason in REASONS {
+        state.unmask(&port, reason);
+        state.mask(&port, reason);
+        state.acknowledge(&port, reason);
+        state.unmask(&port, reason);
+    }
+    assert!(!state.retrigger(&port));
+    assert_eq!((state.port(), port.touched.get()), (0, 0));
+}
+
+#[test]
+fn an_interrupt_that_was_put_off_ends_once() {
+    let mut state = State::new();
+    state.bind(5);
+    assert_eq!(state.end(true, 0, 100), End::Now);
+    assert_eq!(state.end(true, 0, 100), End::After(1));
+    assert_eq!(state.end(false, 0, 100), End::Decided);
+    assert!(state.ripe());
+    assert!(!state.ripe());
+    assert_eq!(state.end(false, 10, 100), End::After(10));
+    // A new port starts anew.
+    state.bind(5);
+    assert!(!state.ripe());
+    assert_eq!(state.end(true, 0, 100), End::Now);
+}
+
+#[test]
+fn raising_by_hand_works_whether_it_is_masked_or_not() {
+    let (port, mut state) = (Port::default(), State::new());
+    state.bind(5);
+    assert!(state.retrigger(&port));
+    assert!(port.pending.get() && !port.unmasked.get());
+    state.unmask(&port, Reason::Disabled);
+    port.pending.set(false);
+    assert!(state.retrigger(&port));
+    assert!(port.pending.get() && port.unmasked.get());
+}
+
+proptest! {
+    #[test]
+    fn it_is_unmasked_exactly_when_no_reason_is_left(
+        steps in proptest::collection::vec((any::<bool>(), 0..3usize), 0..100),
+    ) {
+        let (port, mut state) = (Port::default(), State::new());
+        state.bind(5);
+        let mut reasons = [true, false, false];
+        for (add, index) in steps {
+            if add {
+                state.mask(&port, REASONS[index]);
+            } else {
+                state.unmask(&port, REASONS[index]);
+            }
+            reasons[index] = add;
+            prop_assert_eq!(port.unmasked.get(), reasons == [false; 3]);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pure parts of the xenstore client.
+
+mod backlog;
+mod daemon;
+mod framing;
+mod hostile;
+mod listing;
+mod matching;
+mod retry;
+mod ring;
+mod traffic;
+mod wire;

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+/* C macros and inline functions that the native bus calls from Rust. */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/kmod.h>
+#include <linux/workqueue.h>
+
+#include "helpers.h"
+
+/*
+ * Where the agents of all devices work, at the same time. Drivers wait for work on other queues, which one for memory
+ * reclaim must not; short of memory, the agents share what workers there are.
+ */
+static struct workqueue_struct *queue;
+
+int rxen_bus_queue_create(void)
+{
+	queue = alloc_workqueue("rxenbus", WQ_UNBOUND, 0);
+	return queue ? 0 : -ENOMEM;
+}
+
+void rxen_bus_queue_destroy(void)
+{
+	if (queue)
+		destroy_workqueue(queue);
+	queue = NULL;
+}
+
+struct workqueue_struct *rxen_bus_queue(void)
+{
+	return queue;
+}
+
+/* The machine is being halted, powered off or restarted. */
+bool rxen_is_going_down(void)
+{
+	return system_state > SYSTEM_RUNNING;
+}
+
+/* Has user space load the module that hears the toolstack; does not wait for it. */
+void rxen_bus_request_suspend(void)
+{
+	request_module_nowait("rxen_suspend");
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is said between the two ends of a device, in xenstore.
+
+use super::{
+    super::State,
+    agent_of,
+    device::Body,
+    Device, //
+};
+use crate::store;
+use kernel::{
+    fmt,
+    prelude::*,
+    str::CString,
+    time::Delta, //
+};
+use rxen_bindings as bindings;
+
+/// How long a backend may take for each step when the state of an earlier driver is cleared away.
+const RESET: Delta = Delta::from_secs(5);
+
+/// The other end of a device.
+pub(super) struct Otherend {
+    /// The path of its half.
+    pub(super) path: CString,
+    /// Its domain.
+    pub(super) domid: u16,
+}
+
+impl PartialEq for Otherend {
+    fn eq(&self, other: &Self) -> bool {
+        *self.path == *other.path && self.domid == other.domid
+    }
+}
+
+impl Otherend {
+    /// Reads who is the other end of a device.
+    pub(super) fn read(nodename: &CStr) -> Result<Self> {
+        let highest = u64::from(bindings::DOMID_FIRST_RESERVED) - 1;
+        let domid = store::read_number(nodename, c"backend-id", 0..=highest)?.ok_or(ENOENT)?;
+        let path = store::read(nodename, c"backend")?;
+        if path.is_empty() || path.contains(&0) {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            path: CString::try_from_fmt(fmt!("{}", path.as_str()?))?,
+            domid: u16::try_from(domid).map_err(|_| EINVAL)?,
+        })
+    }
+
+    /// Whether its half is there, and we may read it.
+    pub(super) fn exists(&self) -> bool {
+        exists(&self.path).unwrap_or(false)
+    }
+
+    /// The path of its state node.
+    pub(super) fn state_path(&self) -> Result<CString> {
+        CString::try_from_fmt(fmt!("{}/state", &*self.path))
+    }
+}
+
+/// Whether a folder exists.
+///
+/// # Errors
+///
+/// What xenstored says other than that it does not, or that there was no answer.
+pub(super) fn exists(path: &CStr) -> Result<bool> {
+    match store::read(path, c"") {
+        Ok(_) => Ok(true),
+        Err(error) if error == ENOENT => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The state in a folder; Unknown if there is none that can be understood.
+pub(super) fn state_of(path: &CStr) -> State {
+    match store::read_number(path, c"state", 0..=u64::from(u32::MAX)) {
+        Ok(Some(number)) => State::from_number(u32::try_from(number).unwrap_or(0)),
+        _ => State::Unknown,
+    }
+}
+
+/// Reads the other end's state.
+pub(in super::super) fn otherend_state(device: &Device) -> State {
+    match device.otherend() {
+        Ok(path) => state_of(&path),
+        Err(_) => State::Unknown,
+    }
+}
+
+/// Writes our state.
+///
+/// A state that was set back by the toolstack is left alone, as is a folder that is gone: they are not ours any more.
+pub(in super::super) fn switch_state(device: &Device, state: State) -> Result {
+    let body = Body::of(device);
+    let _state = agent_of(device).state.lock();
+    let last = body.state();
+    if state == last || body.is_vanished() {
+        return Ok(());
+    }
+    let mut ours = true;
+    store::transaction(|open| {
+        let now = match store::read_in(open, device.nodename(), c"state") {
+            Ok(now) => store::value::number(&now, &(0..=u64::from(u32::MAX))).ok(),
+            Err(error) if error == ENOENT => None,
+            Err(error) => return Err(error),
+        };
+        let now = now.and_then(|number| u32::try_from(number).ok());
+        let now = now.map_or(State::Unknown, State::from_number);
+        ours = now != State::Unknown && (now == last || now != State::Initialising);
+        if !ours {
+            return Ok(());
+        }
+        store::write(
+            Some(open),
+            device.nodename(),
+            c"state",
+            fmt!("{}", state.number()),
+        )
+    })
+    .inspect_err(|cause| error(device, *cause, fmt!("cannot write state {}", state.name())))?;
+    if ours {
+        body.set_state(state);
+    }
+    Ok(())
+}
+
+/// Says Closed.
+pub(in super::super) fn closed(device: &Device) {
+    // An error is in the log already.
+    let _ = switch_state(device, State::Closed);
+}
+
+/// Logs an error and writes the `error` node, both in the form that the C core gives them.
+pub(in super::super) fn error(device: &Device, error: Error, what: fmt::Arguments<'_>) {
+    let number = -error.to_errno();
+    dev_err!(device.as_ref(), "{} {}\n", number, what);
+    if let Ok(path) = CString::try_from_fmt(fmt!("error/{}", device.nodename())) {
+        // There is nobody left to tell.
+        let _ = store::write(None, &path, c"error", fmt!("{} {}", number, what));
+    }
+}
+
+/// As [`error`], and switches to Closing.
+pub(in super::super) fn fatal(device: &Device, cause: Error, what: fmt::Arguments<'_>) {
+    error(device, cause, what);
+    let _ = switch_state(device, State::Closing);
+}
+
+/// Clears away what an earlier driver has left, before a device is registered: takes leave of the backend in its place,
+/// so that it is ready for a new start. Returns the state that the device is in afterwards.
+pub(super) fn reset(nodename: &CStr, state: State) -> State {
+    if matches!(state, State::Unknown | State::Initialising | State::Closed) {
+        return state;
+    }
+    let Ok(otherend) = Otherend::read(nodename) else {
+        return state;
+    };
+    pr_info!(
+        "bus: {}: state {} of an earlier driver is cleared away\n",
+        nodename,
+        state.name()
+    );
+    for (ours, theirs) in [
+        (State::Closing, State::Closing),
+        (State::Closed, State::Closed),
+    ] {
+        let written = store::write(None, nodename, c"state", fmt!("{}", ours.number()));
+        let follows = || {
+            let now = state_of(&otherend.path);
+            now == theirs || matches!(now, State::Closed | State::Unknown)
+        };
+        if written.is_err() || !super::wait(RESET, follows) {
+            pr_warn!(
+                "bus: {}: the backend does not answer to {}\n",
+                nodename,
+                ours.name()
+            );
+        }
+    }
+    State::Closed
+}

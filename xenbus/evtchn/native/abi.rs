@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which of the two ABIs, and getting into and out of FIFO.
+
+use super::{
+    calls,
+    fifo,
+    keep::{
+        self,
+        Failure,
+        Kept, //
+    },
+    Events, //
+};
+use crate::platform;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+use rxen_bindings as bindings;
+
+/// Ports that are kept over a reset at most: two of the toolstack, those of the device model (one for each virtual CPU
+/// and a few), and some to spare.
+const KEPT: usize = 512;
+
+/// A frame that no guest has.
+const NO_FRAME: u64 = u64::MAX >> 12;
+
+/// Puts an ABI in force: 1 for the 2-level one, 2 for FIFO, any other number for the best that there is.
+pub(super) fn choose(events: &Events, wish: u32) -> Result {
+    let first = events.cpu(0).ok_or(ENODEV)?;
+    first.identify(platform::native::vcpu_id(0))?;
+    if wish == 1 {
+        return two_level();
+    }
+    let mut result = first.register();
+    if result == Err(EINVAL) {
+        // It is in force already, with frames of somebody who is gone.
+        reset()?;
+        result = first.register();
+    }
+    let fifo = result.and_then(|()| {
+        // For the ports that there are.
+        let mut pool = events.pool.lock();
+        events.array.reach(1, &mut pool.pages)
+    });
+    match fifo {
+        Ok(()) => events.fifo.store(true, Relaxed),
+        Err(error) if wish == 2 => {
+            pr_err!(
+                "this Xen refuses the FIFO ABI of event channels ({}); load without event_abi=2\n",
+                error.to_errno()
+            );
+            return Err(error);
+        }
+        Err(error) => {
+            pr_notice!("no FIFO ABI of event channels ({})\n", error.to_errno());
+            return two_level();
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that the 2-level ABI is in force.
+fn two_level() -> Result {
+    // The hypervisor says that the other one is not before it looks at the frame.
+    let is_fifo = match calls::expand_array(NO_FRAME) {
+        Ok(()) => true,
+        Err(error) => {
+            let number = error.to_errno();
+            number != -(bindings::EOPNOTSUPP as i32) && number != -(bindings::ENOSYS as i32)
+        }
+    };
+    if is_fifo {
+        reset()?;
+    }
+    Ok(())
+}
+
+/// Goes back to the 2-level ABI. What the toolstack has given this guest is as before.
+fn reset() -> Result {
+    let mut room = KVec::new();
+    room.extend_with(KEPT, Kept::NONE, GFP_KERNEL)?;
+    match keep::reset(&calls::Ports, fifo::PORTS, &mut room) {
+        Ok(_) => Ok(()),
+        Err(Failure::TooMany) => {
+            pr_err!("event channels were not reset: there are too many ports\n");
+            Err(ENOSPC)
+        }
+        Err(Failure::Reset(error)) => {
+            pr_err!(
+                "Xen refuses to reset event channels ({})\n",
+                error.to_errno()
+            );
+            Err(error)
+        }
+        Err(Failure::Lost(kept)) => {
+            pr_err!(
+                "port {} was lost in a reset of event channels; xenstore or the console need a reboot\n",
+                kept.port()
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Gives the hypervisor all frames anew after a restore. With all other CPUs stopped and interrupts off.
+pub(super) fn restore(events: &Events) -> Result {
+    let first = events.cpu(0).ok_or(ENODEV)?;
+    if let Err(error) = first.restore() {
+        pr_err!(
+            "this Xen refuses the FIFO ABI of event channels ({}); going on with the 2-level one\n",
+            error.to_errno()
+        );
+        events.fifo.store(false, Relaxed);
+        return Ok(());
+    }
+    for cpu in events.cpus.iter().skip(1) {
+        if let Err(error) = cpu.restore() {
+            pr_err!(
+                "CPU {}: gets no more events ({})\n",
+                cpu.number(),
+                error.to_errno()
+            );
+            cpu.set_ready(false);
+        }
+    }
+    events.array.restore()
+}
+
+/// Goes back to the 2-level ABI, so that the hypervisor has none of our frames.
+pub(super) fn leave(events: &Events) {
+    if reset().is_ok() {
+        return;
+    }
+    pr_err!("Xen keeps some pages of event channels: they are lost until the guest reboots\n");
+    events.cpus.iter().for_each(|cpu| cpu.lose_page());
+    for page in &events.pool.lock().pages {
+        // SAFETY: The page is valid. The reference that this takes is never given back.
+        unsafe { bindings::rxen_page_hold(page.as_ptr()) };
+    }
+}

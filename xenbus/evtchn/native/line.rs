@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lines: interrupts that ports are bound to.
+//!
+//! A line is never freed while native event channels run, it only changes hands: an upcall on another CPU may still be
+//! on its way to a line when the port is taken from it. For the same reason a line's interrupt is given back to the
+//! kernel only after a grace period of RCU, and the line is not used again before that.
+
+use super::{
+    lock::RawLock,
+    port::{
+        End,
+        Reason,
+        State, //
+    },
+    Events,
+    Target,
+    COUNTERS, //
+};
+use kernel::{
+    new_mutex,
+    page::Page,
+    prelude::*,
+    static_lock_class,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Mutex, //
+    },
+    types::Opaque, //
+};
+use rxen_bindings as bindings;
+
+/// Ticks by which the end of an interrupt is put off on a CPU that has been at events for too long.
+const BREATHER: u32 = 10;
+
+/// An interrupt that a port can be bound to.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub(super) struct Line {
+    #[pin]
+    timer: Opaque<bindings::timer_list>,
+    #[pin]
+    state: RawLock<State>,
+    events: &'static Events,
+    // 0: none. Changed by the pool only, while no port is bound.
+    irq: Atomic<u32>,
+    // Changed under the lock of `state`.
+    cpu: Atomic<u32>,
+    // An event is being handled, or the end of that is put off. Another event meanwhile only comes from a CPU that the
+    // port has just left.
+    active: Atomic<bool>,
+    // Ticks that the end of the interrupt being handled is to be put off at least.
+    busy: Atomic<u32>,
+    target: Atomic<*const Target>,
+}
+
+// SAFETY: The timer is the kernel's, which synchronises by itself; the target is only used while it is bound, and may be
+// used from any thread then.
+unsafe impl Send for Line {}
+// SAFETY: As above.
+unsafe impl Sync for Line {}
+
+impl Line {
+    /// A new one without an interrupt.
+    fn new(events: &'static Events) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            try_pin_init!(Self {
+                timer <- Opaque::ffi_init(|timer| {
+                    // SAFETY: The timer is memory that nobody else knows yet.
+                    unsafe { bindings::rxen_timer_init(timer, Some(ripe)) }
+                }),
+                state <- RawLock::new(State::new(), c"rxen::Line::state", static_lock_class!()),
+                events,
+                irq: Atomic::new(0),
+                cpu: Atomic::new(0),
+                active: Atomic::new(false),
+                busy: Atomic::new(0),
+                target: Atomic::new(core::ptr::null()),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Gets it an interrupt. It must have none.
+    fn equip(&self) -> Result {
+        // SAFETY: No requirements.
+        let irq = unsafe { bindings::rxen_irq_alloc() };
+        let irq = u32::try_from(irq).map_err(|_| Error::from_errno(irq))?;
+        super::chip::attach(irq, self);
+        self.irq.store(irq, Relaxed);
+        Ok(())
+    }
+
+    /// Gives its interrupt back, if it has one. No upcall may be on its way to it.
+    fn strip(&self) {
+        let irq = self.irq.xchg(0, Relaxed);
+        if irq != 0 {
+            // SAFETY: Allocated by `equip`, and free: no port is bound.
+            unsafe { bindings::rxen_irq_free(irq) };
+        }
+    }
+
+    /// What it is a part of.
+    pub(super) fn events(&self) -> &'static Events {
+        self.events
+    }
+
+    /// Its interrupt.
+    pub(super) fn irq(&self) -> u32 {
+        self.irq.load(Relaxed)
+    }
+
+    /// Binds it to a port that is masked and whose events go to a CPU. `target` must stay until [`Self::release`].
+    pub(super) fn bind(&self, port: u32, cpu: u32, target: &Target) {
+        let mut state = self.state.lock();
+        state.bind(port);
+        self.active.store(false, Relaxed);
+        self.busy.store(0, Relaxed);
+        self.target.store(target, Relaxed);
+        self.cpu.store(cpu, Relaxed);
+        if let Some(cpu) = self.events.cpu(cpu) {
+            cpu.add(port);
+        }
+    }
+
+    /// Takes the port from it, masked; returns it. 0 if a restore has taken it already.
+    pub(super) fn unbind(&self) -> u32 {
+        let mut state = self.state.lock();
+        let port = state.unbind(&self.events.ports());
+        if port != 0 {
+            if let Some(cpu) = self.events.cpu(self.cpu.load(Relaxed)) {
+                cpu.remove(port);
+            }
+        }
+        port
+    }
+
+    /// Takes the port from it without touching that: a restore has made it another's.
+    pub(super) fn forget(&self) {
+        self.state.lock().forget();
+    }
+
+    /// Ends what is still to come for it, before it changes hands. The interrupt must be free. May sleep.
+    pub(super) fn quiesce(&self) {
+        // SAFETY: The timer was initialised with the line.
+        unsafe { bindings::timer_delete_sync(self.timer.get()) };
+    }
+
+    /// Masks the port for a reason.
+    pub(super) fn mask(&self, reason: Reason) {
+        self.state.lock().mask(&self.events.ports(), reason);
+    }
+
+    /// Takes a reason to be masked away.
+    pub(super) fn unmask(&self, reason: Reason) {
+        self.state.lock().unmask(&self.events.ports(), reason);
+    }
+
+    /// Begins the handling of an event.
+    pub(super) fn acknowledge(&self) {
+        self.state
+            .lock()
+            .acknowledge(&self.events.ports(), Reason::Handling);
+    }
+
+    /// Forgets an event that comes in while the interrupt is disabled; the kernel remembers it.
+    pub(super) fn disable_and_acknowledge(&self) {
+        let mut state = self.state.lock();
+        state.acknowledge(&self.events.ports(), Reason::Disabled);
+        self.active.store(false, Release);
+    }
+
+    /// Raises the interrupt as if an event had come in; false if there is no port.
+    pub(super) fn retrigger(&self) -> bool {
+        self.state.lock().retrigger(&self.events.ports())
+    }
+
+    /// Has an event that a CPU which is gone has not handled raised again, where the port is bound to now.
+    pub(super) fn raise_again(&self) {
+        let mut state = self.state.lock();
+        let ports = self.events.ports();
+        state.mask(&ports, Reason::Moving);
+        state.unmask(&ports, Reason::Moving);
+    }
+
+    /// Moves the port to another CPU.
+    pub(super) fn move_to(&self, cpu: &super::cpu::Cpu) -> Result {
+        let mut state = self.state.lock();
+        let port = state.port();
+        if port == 0 {
+            return Err(ENODEV);
+        }
+        let ports = self.events.ports();
+        // Not while an event could come in on either.
+        state.mask(&ports, Reason::Moving);
+        let result = super::calls::bind_vcpu(port, cpu.vcpu());
+        if result.is_ok() {
+            if let Some(old) = self.events.cpu(self.cpu.load(Relaxed)) {
+                old.remove(port);
+            }
+            cpu.add(port);
+            self.cpu.store(cpu.number(), Relaxed);
+        }
+        state.unmask(&ports, Reason::Moving);
+        result
+    }
+
+    /// An event has come in. Called by an upcall; `busy` if that has been at it for too long.
+    pub(super) fn event(&self, busy: bool) {
+        if self.active.xchg(true, Acquire) {
+            // Raised again when the one that is being handled ends.
+            COUNTERS.reentered.add(1, Relaxed);
+            return;
+        }
+        if busy {
+            self.busy.store(BREATHER, Relaxed);
+        }
+        // SAFETY: This is hard interrupt context, and a reader of RCU: the interrupt does not go meanwhile.
+        if unsafe { bindings::generic_handle_irq(self.irq()) } != 0 {
+            self.active.store(false, Release);
+        }
+    }
+
+    /// The event was handled.
+    pub(super) fn end(&self, spurious: bool) {
+        let mut state = self.state.lock();
+        let busy = self.busy.xchg(0, Relaxed);
+        match state.end(spurious, busy, bindings::HZ) {
+            End::Decided => {}
+            End::Now => self.finish(&mut state),
+            End::After(ticks) => {
+                COUNTERS.put_off.add(1, Relaxed);
+                // SAFETY: The timer was initialised with the line, and is only stopped for good when that is free.
+                unsafe { bindings::rxen_timer_start(self.timer.get(), ticks as c_ulong) }
+            }
+        }
+    }
+
+    /// Ends the interrupt.
+    fn finish(&self, state: &mut State) {
+        // First: from the unmasking on, the next event may come in.
+        self.active.store(false, Release);
+        state.unmask(&self.events.ports(), Reason::Handling);
+    }
+
+    /// What handles its events, while it is bound.
+    ///
+    /// # Safety
+    ///
+    /// To be called from its interrupt handler only.
+    pub(super) unsafe fn target(&self) -> &Target {
+        // SAFETY: The handler is only requested between `bind` and `unbind`, while the target stays.
+        unsafe { &*self.target.load(Relaxed) }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Line {
+    fn drop(self: Pin<&mut Self>) {
+        self.quiesce();
+        // No upcall comes any more.
+        self.strip();
+    }
+}
+
+/// Called by the kernel's timers: the end of an interrupt that was put off.
+unsafe extern "C" fn ripe(timer: *mut bindings::timer_list) {
+    // SAFETY: Only the timers of lines, of which they are the first field, have this function; a line stops its timer
+    // before it is freed.
+    let line = unsafe { &*timer.cast::<Line>() };
+    let mut state = line.state.lock();
+    if state.ripe() {
+        line.finish(&mut state);
+    }
+}
+
+/// Lines in a row of the table.
+const ROW: usize = 512;
+/// Rows of the table.
+const ROWS: usize = super::fifo::PORTS as usize / ROW;
+
+/// A row of the table.
+type Row = [Atomic<*const Line>; ROW];
+
+/// The line of each port.
+///
+/// # Invariants
+///
+/// Each row that is set stays, as do the lines in it, until native event channels end.
+pub(super) struct Table([Atomic<*mut Row>; ROWS]);
+
+impl Table {
+    /// No port has a line.
+    pub(super) const fn new() -> Self {
+        Self([const { Atomic::new(core::ptr::null_mut()) }; ROWS])
+    }
+
+    /// The entry of a port, if its row is there.
+    #[inline]
+    fn entry(&self, port: u32) -> Option<&Atomic<*const Line>> {
+        let row = self.0.get(port as usize / ROW)?.load(Acquire);
+        // SAFETY: Null or a row by the invariant.
+        unsafe { row.as_ref() }?.get(port as usize % ROW)
+    }
+
+    /// The line of a port.
+    #[inline]
+    pub(super) fn get(&self, port: u32) -> Option<&Line> {
+        // SAFETY: Null or a line by the invariant.
+        unsafe { self.entry(port)?.load(Acquire).as_ref() }
+    }
+
+    /// Makes room for a port. The caller holds the pool's lock.
+    pub(super) fn reach(&self, port: u32) -> Result {
+        let row = self.0.get(port as usize / ROW).ok_or(ENOSPC)?;
+        if row.load(Relaxed).is_null() {
+            let new: KBox<Row> =
+                KBox::new([const { Atomic::new(core::ptr::null()) }; ROW], GFP_KERNEL)?;
+            row.store(KBox::into_raw(new), Release);
+        }
+        Ok(())
+    }
+
+    /// Sets or clears the line of a port.
+    pub(super) fn set(&self, port: u32, line: Option<&'static Line>) {
+        if let Some(entry) = self.entry(port) {
+            entry.store(line.map_or(core::ptr::null(), core::ptr::from_ref), Release);
+        }
+    }
+}
+
+impl Table {
+    /// Takes all ports from their lines after a restore, without touching them. With all other CPUs stopped.
+    pub(super) fn forget(&self) {
+        for row in &self.0 {
+            // SAFETY: Null or a row by the invariant.
+            let Some(row) = (unsafe { row.load(Acquire).as_ref() }) else {
+                continue;
+            };
+            for entry in row {
+                // SAFETY: Null or a line by the invariant.
+                if let Some(line) = unsafe { entry.xchg(core::ptr::null(), Relaxed).as_ref() } {
+                    line.forget();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for row in &self.0 {
+            let row = row.load(Relaxed);
+            if !row.is_null() {
+                // SAFETY: Made by `reach`; nobody looks anything up any more.
+                drop(unsafe { KBox::from_raw(row) });
+            }
+        }
+    }
+}
+
+/// All lines, and the pages of the event array. Its lock is held by who binds or unbinds a port.
+pub(super) struct Pool {
+    pub(super) pages: KVec<Page>,
+    lines: KVec<Pin<KBox<Line>>>,
+    // Those that are free; has room for all.
+    free: KVec<Free>,
+}
+
+/// A line that is free.
+struct Free {
+    // Its place in the pool.
+    index: usize,
+    // The grace period after which no upcall is on its way to it any more; [`None`] when that is over.
+    grace: Option<c_ulong>,
+}
+
+impl Pool {
+    /// No lines yet.
+    pub(super) fn new() -> impl PinInit<Mutex<Self>> {
+        new_mutex!(Self {
+            pages: KVec::new(),
+            lines: KVec::new(),
+            free: KVec::new(),
+        })
+    }
+
+    /// Takes a line that is free, or makes one, with an interrupt that was nobody's before.
+    pub(super) fn take(&mut self, events: &'static Events) -> Result<(usize, &'static Line)> {
+        self.clean();
+        if !self.free.iter().any(|free| free.grace.is_none()) {
+            let index = self.lines.len();
+            self.free.reserve(index + 1, GFP_KERNEL)?;
+            self.lines.push(Line::new(events)?, GFP_KERNEL)?;
+            let new = Free { index, grace: None };
+            let _ = self.free.push_within_capacity(new);
+        }
+        let position = self.free.iter().position(|free| free.grace.is_none());
+        let at = position.ok_or(ENOMEM)?;
+        let index = self.free.get(at).ok_or(ENOMEM)?.index;
+        let line: *const Line = &raw const **self.lines.get(index).ok_or(ENOMEM)?;
+        // SAFETY: Lines are not freed before native event channels end, when nobody has one any more.
+        let line = unsafe { &*line };
+        line.equip()?;
+        let _ = self.free.remove(at);
+        Ok((index, line))
+    }
+
+    /// Takes a line back that no port is bound to any more.
+    pub(super) fn give_back(&mut self, index: usize) {
+        let free = Free {
+            index,
+            // SAFETY: No requirements.
+            grace: Some(unsafe { bindings::start_poll_synchronize_rcu() }),
+        };
+        let _ = self.free.push_within_capacity(free);
+        self.clean();
+    }
+
+    /// Gives back the interrupts of free lines whose grace period is over.
+    fn clean(&mut self) {
+        for free in &mut self.free {
+            // SAFETY: No requirements.
+            let over = |grace| unsafe { bindings::poll_state_synchronize_rcu(grace) };
+            if free.grace.is_some_and(over) {
+                free.grace = None;
+                if let Some(line) = self.lines.get(free.index) {
+                    line.strip();
+                }
+            }
+        }
+    }
+
+    /// How many are in use.
+    pub(super) fn in_use(&self) -> usize {
+        self.lines.len() - self.free.len()
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What debugfs shows of native event channels.
+
+use super::events;
+use kernel::{
+    debugfs,
+    fmt,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
+
+/// How often what happened, since the module was loaded.
+pub(super) struct Counters {
+    /// Ports with an event that upcalls have found.
+    pub(super) events: Atomic<u64>,
+    /// Those that no channel is bound to.
+    pub(super) ignored: Atomic<u64>,
+    /// Those that came while one of the same port was being handled on another CPU.
+    pub(super) reentered: Atomic<u64>,
+    /// Interrupts whose end was put off.
+    pub(super) put_off: Atomic<u64>,
+    /// Ports that had an event when they were to be unmasked.
+    pub(super) unmasked_by_hypervisor: Atomic<u64>,
+    /// Queues whose head was no port.
+    pub(super) bad_queues: Atomic<u64>,
+}
+
+/// See [`Counters`].
+pub(super) static COUNTERS: Counters = Counters {
+    events: Atomic::new(0),
+    ignored: Atomic::new(0),
+    reentered: Atomic::new(0),
+    put_off: Atomic::new(0),
+    unmasked_by_hypervisor: Atomic::new(0),
+    bad_queues: Atomic::new(0),
+};
+
+/// The contents of the debugfs file `evtchn`.
+pub(crate) struct Report;
+
+impl debugfs::Writer for Report {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(events) = events() else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "abi {}",
+            if events.is_fifo() { "fifo" } else { "2-level" }
+        )?;
+        let by_vector = events.vectors().is_some();
+        writeln!(
+            f,
+            "upcall {}",
+            if by_vector {
+                "vector"
+            } else {
+                "platform device"
+            }
+        )?;
+        writeln!(f, "restores {}", events.generation.load(Relaxed))?;
+        writeln!(f, "channels {}", events.pool.lock().in_use())?;
+        for (name, counter) in [
+            ("events", &COUNTERS.events),
+            ("ignored", &COUNTERS.ignored),
+            ("reentered", &COUNTERS.reentered),
+            ("put_off", &COUNTERS.put_off),
+            ("unmasked_by_hypervisor", &COUNTERS.unmasked_by_hypervisor),
+            ("bad_queues", &COUNTERS.bad_queues),
+        ] {
+            f.write_fmt(fmt!("{} {}\n", name, counter.load(Relaxed)))?;
+        }
+        for cpu in events.cpus.iter().filter(|cpu| cpu.is_ready()) {
+            f.write_fmt(fmt!(
+                "cpu {} vcpu {} irq {} vector {} ports {} upcalls {}\n",
+                cpu.number(),
+                cpu.vcpu(),
+                cpu.irq(),
+                cpu.vector(),
+                cpu.ports(),
+                cpu.upcalls()
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The frames of the grant table: found, grown on demand, set up again after a restore, given back.
+
+use super::{
+    free_list::Stack,
+    words::Word32,
+    EntryV1,
+    EntryV2,
+    FreeList,
+    ENTRIES,
+    STATUS, //
+};
+use crate::{
+    hypercall,
+    module_parameters,
+    platform::native::{
+        self as platform,
+        Frames, //
+    }, //
+};
+use core::mem::size_of;
+use kernel::{
+    fmt,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex, //
+    }, //
+};
+use rxen_bindings as bindings;
+
+/// The first references, which belong to the toolstack.
+const RESERVED: u32 = bindings::GNTTAB_NR_RESERVED_ENTRIES;
+/// The flag of a grant table index that means a frame of status words (`XENMAPIDX_grant_table_status`).
+const STATUS_INDEX: usize = 1 << 31;
+/// Status words in a frame.
+const STATUS_PER_FRAME: usize = PAGE_SIZE / size_of::<u16>();
+
+/// The table, while there is one.
+static STATE: Atomic<*mut State> = Atomic::new(core::ptr::null_mut());
+
+/// The table, while there is one.
+#[inline]
+pub(super) fn state() -> Option<&'static State> {
+    // SAFETY: Set by `Table::start`, and null again before the state is freed. That waits for nobody: who allocates or
+    // has references is unloaded before this module, and what this module does with them by itself, deferred ends and
+    // suspends, has been stopped by then.
+    unsafe { STATE.load(Relaxed).as_ref() }
+}
+
+/// The version of a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    /// Its number.
+    const fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+
+    /// How many entries a frame has.
+    const fn entries_per_frame(self) -> usize {
+        match self {
+            Self::V1 => PAGE_SIZE / size_of::<EntryV1>(),
+            Self::V2 => PAGE_SIZE / size_of::<EntryV2>(),
+        }
+    }
+
+    /// How many frames of status words so many frames of entries need.
+    const fn status_frames(self, frames: usize) -> usize {
+        match self {
+            Self::V1 => 0,
+            Self::V2 => (frames * self.entries_per_frame()).div_ceil(STATUS_PER_FRAME),
+        }
+    }
+}
+
+/// Has the hypervisor use a version.
+fn set_version(number: u32) -> Result {
+    let mut argument = [bindings::gnttab_set_version { version: number }];
+    // SAFETY: This is the argument of the command; it points at nothing.
+    unsafe { hypercall::grant_table_op(bindings::GNTTABOP_set_version, &mut argument) }
+}
+
+/// The version that the hypervisor uses.
+fn version() -> Version {
+    let mut argument = [bindings::gnttab_get_version {
+        dom: bindings::DOMID_SELF as u16,
+        ..Default::default()
+    }];
+    // SAFETY: This is the argument of the command; it points at nothing.
+    let result =
+        unsafe { hypercall::grant_table_op(bindings::GNTTABOP_get_version, &mut argument) };
+    match (result, argument) {
+        (Ok(()), [bindings::gnttab_get_version { version: 2, .. }]) => Version::V2,
+        // Hypervisors that know only the first do not know the question.
+        _ => Version::V1,
+    }
+}
+
+/// Chooses the version: the first, unless frame numbers do not fit into its entries or the module parameter says so. One
+/// that has grants in use cannot be changed.
+fn choose_version() -> Version {
+    // SAFETY: Reads a variable of the memory management.
+    let needed = unsafe { bindings::rxen_has_wide_frames() };
+    let wanted = match module_parameters::grant_version.value() {
+        0 => 1 + u32::from(needed),
+        other => other,
+    };
+    let result = set_version(wanted);
+    let chosen = version();
+    if wanted != chosen.number() {
+        pr_warn!(
+            "grant table version {} cannot be had ({:?})\n",
+            wanted,
+            result.err()
+        );
+    }
+    chosen
+}
+
+/// How many frames the hypervisor has for the table, and how many it may have.
+fn query_size() -> Result<(usize, usize)> {
+    let mut argument = [bindings::gnttab_query_size {
+        dom: bindings::DOMID_SELF as u16,
+        ..Default::default()
+    }];
+    // SAFETY: This is the argument of the command; it points at nothing.
+    unsafe { hypercall::grant_table_op(bindings::GNTTABOP_query_size, &mut argument) }?;
+    let [size] = argument;
+    if size.status != bindings::GNTST_okay as i16 {
+        pr_err!(
+            "the hypervisor does not tell the size of the grant table: status {}\n",
+            size.status
+        );
+        return Err(EIO);
+    }
+    Ok((size.nr_frames as usize, size.max_nr_frames as usize))
+}
+
+/// The table.
+///
+/// # Invariants
+///
+/// `entries` has places for the frames of entries that there may be, of which the first `grown` are filled.
+#[pin_data]
+pub(super) struct State {
+    entries: Frames,
+    status: Option<Frames>,
+    // How many frames there are, and how many of their references the free list knows or has known.
+    grown: Atomic<usize>,
+    known: Atomic<u32>,
+    // References that a former owner of the table has left in use.
+    inherited: Atomic<u32>,
+    links: KVVec<Word32>,
+    pool: Stack,
+    caches: KVec<Stack>,
+    // Held while the table grows.
+    #[pin]
+    growth: Mutex<()>,
+}
+
+impl State {
+    /// Finds the table and takes places for its frames.
+    fn new() -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            let version = choose_version();
+            let (_, most) = query_size()?;
+            let most = Self::places(version, most);
+            let entries = platform::frames(most)?;
+            let status = match version.status_frames(most) {
+                0 => None,
+                count => Some(platform::frames(count)?),
+            };
+            let mut links = KVVec::new();
+            let references = most * version.entries_per_frame();
+            links.reserve(references, GFP_KERNEL)?;
+            for _ in 0..references {
+                links.push(Word32::new(0), GFP_KERNEL)?;
+            }
+            let mut caches = KVec::new();
+            for _ in 0..kernel::cpu::nr_cpu_ids() {
+                caches.push(Stack::new(), GFP_KERNEL)?;
+            }
+            Ok(try_pin_init!(Self {
+                entries,
+                status,
+                grown: Atomic::new(0),
+                known: Atomic::new(0),
+                inherited: Atomic::new(0),
+                links,
+                pool: Stack::new(),
+                caches,
+                growth <- new_mutex!(()),
+            }? Error))
+        })
+    }
+
+    /// How many of the frames of entries that the table may have there are places for.
+    fn places(version: Version, most: usize) -> usize {
+        let mut places = most.min(platform::frames_left());
+        while places + version.status_frames(places) > platform::frames_left() {
+            places -= 1;
+        }
+        places
+    }
+
+    /// The version. It can change from the second to the first in a restore.
+    fn version(&self) -> Version {
+        if STATUS.load(Relaxed).is_null() {
+            Version::V1
+        } else {
+            Version::V2
+        }
+    }
+
+    /// The free references.
+    #[inline]
+    pub(super) fn list(&self) -> FreeList<'_> {
+        FreeList {
+            links: &self.links,
+            pool: &self.pool,
+            caches: &self.caches,
+        }
+    }
+
+    /// Has the hypervisor place the frames from one index to another, the last of them first: the table then grows once.
+    ///
+    /// # Errors
+    ///
+    /// The first one; the others are placed all the same.
+    fn place(&self, version: Version, range: core::ops::Range<usize>) -> Result {
+        let space = bindings::XENMAPSPACE_grant_table;
+        let mut result = Ok(());
+        for index in range.clone().rev() {
+            result = result.and(self.entries.place(index, space, index));
+        }
+        if let (Version::V2, Some(status)) = (version, &self.status) {
+            let range = version.status_frames(range.start)..version.status_frames(range.end);
+            for index in range.rev() {
+                result = result.and(status.place(index, space, STATUS_INDEX | index));
+            }
+        }
+        result
+    }
+
+    /// Adds the references of all frames that there are to the free ones. Returns how many are new.
+    fn learn(&self) -> u32 {
+        let entries = self.grown.load(Relaxed) * self.version().entries_per_frame();
+        // The links limit them to what a `u32` has.
+        let end = entries.min(self.links.len()) as u32;
+        let start = self.known.load(Relaxed).max(RESERVED);
+        if start >= end {
+            return 0;
+        }
+        let added = self.list().add(start..end, super::is_usable);
+        self.inherited.add(end - start - added, Relaxed);
+        self.known.store(end, Relaxed);
+        added
+    }
+
+    /// Grows the table so that there are `missing` free references more, or as many as possible. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if it did not grow at all.
+    pub(super) fn grow(&self, missing: u32) -> Result {
+        let _growth = self.growth.lock();
+        // Somebody else may have grown it while this one waited.
+        if self.list().free() >= missing {
+            return Ok(());
+        }
+        if self.learn() > 0 {
+            return Ok(());
+        }
+        let version = self.version();
+        let grown = self.grown.load(Relaxed);
+        let frames = (missing as usize).div_ceil(version.entries_per_frame());
+        let end = grown.saturating_add(frames).min(self.entries.count());
+        if end == grown {
+            return Err(ENOSPC);
+        }
+        self.place(version, grown..end).map_err(|error| {
+            pr_warn!(
+                "the grant table does not grow from {} to {} frames: {:?}\n",
+                grown,
+                end,
+                error
+            );
+            ENOSPC
+        })?;
+        self.grown.store(end, Relaxed);
+        if self.learn() > 0 {
+            Ok(())
+        } else {
+            Err(ENOSPC)
+        }
+    }
+
+    /// How many references are free or can become so by growing.
+    pub(super) fn available(&self) -> usize {
+        let entries = self.entries.count() * self.version().entries_per_frame();
+        let known = self.known.load(Relaxed) as usize;
+        entries
+            .min(self.links.len())
+            .saturating_sub(known)
+            .saturating_add(self.list().free() as usize)
+    }
+
+    /// How many references are allocated.
+    fn allocated(&self) -> u32 {
+        self.known
+            .load(Relaxed)
+            .saturating_sub(RESERVED)
+            .saturating_sub(self.inherited.load(Relaxed))
+            .saturating_sub(self.list().free())
+    }
+
+    /// Writes the figures.
+    pub(super) fn report(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = self.list();
+        f.write_fmt(fmt!("version {}\n", self.version().number()))?;
+        f.write_fmt(fmt!(
+            "frames {} of {}\n",
+            self.grown.load(Relaxed),
+            self.entries.count()
+        ))?;
+        f.write_fmt(fmt!("allocated {}\n", self.allocated()))?;
+        f.write_fmt(fmt!("cached {}\n", list.cached()))?;
+        f.write_fmt(fmt!("free {}\n", list.free()))?;
+        f.write_fmt(fmt!("inherited {}\n", self.inherited.load(Relaxed)))
+    }
+
+    /// See [`super::resume`].
+    pub(super) fn resume(&self) -> Result {
+        let before = self.version();
+        if before == Version::V2 && (set_version(2).is_err() || version() != Version::V2) {
+            // The entries of the first version are smaller: all references fit into the same frames.
+            pr_warn!("the new host has no grant table version 2\n");
+            STATUS.store(core::ptr::null_mut(), Relaxed);
+        } else if before == Version::V1 {
+            // A new table has this version; an older hypervisor may not know the command.
+            let _ = set_version(1);
+        }
+        let grown = self.grown.load(Relaxed);
+        self.place(self.version(), 0..grown).inspect_err(|error| {
+            pr_err!(
+                "the grant table cannot have its {} frames here ({:?}): devices with references of the last ones will \
+                 not connect; raise gnttab_max_frames of this host's Xen\n",
+                grown,
+                error
+            );
+        })
+    }
+
+    /// Takes the frames out of the guest's memory map.
+    fn clear(&self) {
+        let grown = self.grown.load(Relaxed);
+        Self::clear_first(&self.entries, grown);
+        if let Some(status) = &self.status {
+            Self::clear_first(status, self.version().status_frames(grown));
+        }
+    }
+
+    /// Takes the first of some frames out of the guest's memory map.
+    fn clear_first(frames: &Frames, count: usize) {
+        for index in 0..count {
+            if let Err(error) = frames.clear(index) {
+                pr_warn!("a frame of the grant table stays mapped: {:?}\n", error);
+            }
+        }
+    }
+}
+
+/// The grant table in our hands. Dropping it takes its frames out of the guest's memory map, so that the next load
+/// finds it as the first one did.
+pub(crate) struct Table(Pin<KBox<State>>);
+
+impl Table {
+    /// Sets the table up.
+    pub(crate) fn start() -> Result<Self> {
+        let table = Self(KBox::pin_init(State::new(), GFP_KERNEL)?);
+        let state = &table.0;
+        let (present, _) = query_size()?;
+        let present = present.clamp(1, state.entries.count().max(1));
+        let version = version();
+        state.place(version, 0..present)?;
+        state.grown.store(present, Relaxed);
+        ENTRIES.store(state.entries.address().as_ptr().cast(), Relaxed);
+        if let (Version::V2, Some(status)) = (version, &state.status) {
+            STATUS.store(status.address().as_ptr().cast(), Relaxed);
+        }
+        state.learn();
+        STATE.store(core::ptr::from_ref::<State>(state).cast_mut(), Relaxed);
+        pr_info!(
+            "grant table version {}, {} of {} frames, {} references free\n",
+            version.number(),
+            present,
+            state.entries.count(),
+            state.list().free()
+        );
+        Ok(table)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let allocated = self.0.allocated();
+        if allocated > 0 {
+            pr_warn!("{} grant references are never given back\n", allocated);
+        }
+        STATE.store(core::ptr::null_mut(), Relaxed);
+        ENTRIES.store(core::ptr::null_mut(), Relaxed);
+        self.0.clear();
+        STATUS.store(core::ptr::null_mut(), Relaxed);
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The native mode, in the order in which it is brought up and taken down.
+//!
+//! Memory that the hypervisor writes too (the shared info page, grant entries, event words) is accessed with
+//! `core::sync::atomic`, not with the kernel's atomics: those lack the lock prefix in a kernel without `CONFIG_SMP`,
+//! while the hypervisor writes from another CPU of the host. For the same reason the barriers towards the hypervisor are
+//! `rxen_virt_mb` and its like or a `fence`, never `smp_mb`.
+
+use crate::{
+    bus,
+    evtchn,
+    grant,
+    hypercall,
+    module_parameters,
+    platform,
+    store, //
+};
+use kernel::{
+    debugfs,
+    prelude::*, //
+};
+
+/// All that drives Xen in the native mode.
+///
+/// The fields are dropped in their order, the reverse of the order of [`Core::new`]: each stands on the ones below it.
+#[pin_data]
+pub(crate) struct Core {
+    bus: bus::native::Bus,
+    #[pin]
+    store_report: debugfs::File<store::native::Report>,
+    store: store::native::Client,
+    #[pin]
+    event_loopback: debugfs::File<evtchn::native::Loopback>,
+    #[pin]
+    event_report: debugfs::File<evtchn::native::Report>,
+    events: evtchn::native::Running,
+    grants: grant::native::Table,
+    #[pin]
+    hypercalls: debugfs::File<hypercall::Report>,
+    platform: platform::native::Platform,
+}
+
+impl Core {
+    /// Brings it up.
+    pub(crate) fn new<'a>(
+        module: &'static ThisModule,
+        debugfs: &'a debugfs::Dir,
+    ) -> impl PinInit<Self, Error> + 'a {
+        try_pin_init!(Self {
+            platform: platform::native::Platform::start(module)?,
+            hypercalls <- debugfs.read_only_file(c"hypercalls", hypercall::Report),
+            grants: grant::native::Table::start()?,
+            events: evtchn::native::Running::start(evtchn::native::Wishes {
+                abi: module_parameters::event_abi.value(),
+                vectors: module_parameters::event_vectors.value(),
+            })?,
+            event_report <- debugfs.read_only_file(c"evtchn", evtchn::native::Report),
+            event_loopback <- debugfs.read_only_file(c"evtchn_loopback", evtchn::native::Loopback),
+            store: store::native::Client::start(module_parameters::store_timeout.value())?,
+            store_report <- debugfs.read_only_file(c"store", store::native::Report),
+            bus: bus::native::Bus::start()?,
+        })
+    }
+}

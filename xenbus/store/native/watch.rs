@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Watches: each has its own backlog and its own work item, so events come in order per watch, and a slow handler keeps
+//! nobody waiting but its own watch.
+
+use super::{
+    super::{
+        backlog::{
+            Backlog,
+            Event, //
+        },
+        wire::{
+            self,
+            kind,
+            Token, //
+        },
+        WatchHandler, //
+    },
+    connection::{
+        Connection,
+        NoIo, //
+    },
+    report::COUNTERS,
+    request::Recipient, //
+};
+use kernel::{
+    new_condvar,
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Queue,
+        Work,
+        WorkItem, //
+    }, //
+};
+use rxen_bindings as bindings;
+
+/// Events that are kept for a watch before further ones become one.
+const BACKLOG: usize = 32;
+
+/// The next token; the upper half is another one for each load of the module.
+static NEXT_TOKEN: Atomic<u64> = Atomic::new(0);
+
+/// Makes the tokens of this load other ones than those of the last.
+pub(super) fn seed_tokens(seed: u32) {
+    NEXT_TOKEN.store(u64::from(seed) << 32, Relaxed);
+}
+
+/// All watches, in the order of their tokens.
+#[pin_data]
+pub(super) struct Watches {
+    #[pin]
+    list: Mutex<KVec<Arc<Watched>>>,
+}
+
+impl Watches {
+    /// None yet.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            list <- new_mutex!(KVec::new()),
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.list.lock().len()
+    }
+
+    /// Hands an event of xenstored to the watch that it is for.
+    pub(super) fn event(&self, payload: &[u8]) {
+        COUNTERS.events.count();
+        let Some((path, token)) = wire::two_strings(payload) else {
+            COUNTERS.malformed_events.count();
+            return;
+        };
+        // Held until the event is in the backlog: a watch that was removed gets none any more.
+        let list = self.list.lock();
+        let place = Token::parse(token)
+            .and_then(|token| list.binary_search_by_key(&token, |watch| watch.token).ok());
+        match place.and_then(|place| list.get(place)) {
+            Some(watch) => Watched::push(watch, path),
+            None => COUNTERS.unknown_token.count(),
+        }
+    }
+
+    fn add(&self, watch: Arc<Watched>) -> Result {
+        let mut list = self.list.lock();
+        list.reserve(1, GFP_KERNEL)?;
+        let place = list.partition_point(|other| other.token < watch.token);
+        list.insert_within_capacity(place, watch)
+            .map_err(|_| ENOMEM)
+    }
+
+    fn remove(&self, token: Token) {
+        self.list.lock().retain(|watch| watch.token != token);
+    }
+
+    /// Tells xenstored of all watches, which it does not know after a new beginning.
+    pub(super) fn register_all(connection: &Arc<Connection>) {
+        let mut all = KVec::new();
+        {
+            let list = connection.watches.list.lock();
+            for watch in list.iter() {
+                if all.push(watch.clone(), GFP_KERNEL).is_err() {
+                    pr_err!("xenstore: no memory to register all watches again\n");
+                    break;
+                }
+            }
+        }
+        for watch in &all {
+            match watch.register(connection) {
+                Ok(()) => {}
+                Err(error) => {
+                    pr_err!(
+                        "xenstore: cannot watch {} again ({:?}): changes there are not noticed until the next restore\n",
+                        &*watch.path,
+                        error
+                    );
+                    // Where there is no answer, each of the others would wait for one as long as this has.
+                    if error == ETIMEDOUT || error == EIO {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the handler of a watch has not seen, and what it is doing.
+struct Pending {
+    backlog: Backlog<KVec<u8>, KVec<Option<KVec<u8>>>>,
+    // The thread in which the handler runs.
+    runner: Option<i32>,
+    ended: bool,
+}
+
+/// A watch, as xenstored's events and the work queue see it.
+#[pin_data]
+pub(super) struct Watched {
+    token: Token,
+    path: CString,
+    handler: Arc<dyn WatchHandler>,
+    // Whether xenstored is to know it. Held while it is being told, so that it is not told both at once.
+    #[pin]
+    wanted: Mutex<bool>,
+    #[pin]
+    pending: Mutex<Pending>,
+    #[pin]
+    idle: CondVar,
+    #[pin]
+    work: Work<Watched>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Watched { self.work }
+}
+
+impl WorkItem for Watched {
+    type Pointer = Arc<Watched>;
+
+    fn run(this: Arc<Watched>) {
+        while let Some(event) = this.next_event() {
+            let path = match &event {
+                Event::Changed(path) => CStr::from_bytes_with_nul(path).unwrap_or(&this.path),
+                Event::Overflow => &this.path,
+            };
+            this.handler.changed(path);
+        }
+    }
+}
+
+impl Watched {
+    fn new(path: &CStr, handler: Arc<dyn WatchHandler>) -> Result<Arc<Self>> {
+        let mut places = KVec::with_capacity(BACKLOG, GFP_KERNEL)?;
+        for _ in 0..BACKLOG {
+            places.push(None, GFP_KERNEL)?;
+        }
+        let path = CString::try_from(path)?;
+        let pending = Pending {
+            backlog: Backlog::new(places),
+            runner: None,
+            ended: false,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                token: Token(NEXT_TOKEN.fetch_add(1, Relaxed)),
+                path,
+                handler,
+                wanted <- new_mutex!(true),
+                pending <- new_mutex!(pending),
+                idle <- new_condvar!(),
+                work <- new_work!("rxen watch"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Adds an event to the backlog and has the handler called.
+    fn push(this: &Arc<Self>, path: &[u8]) {
+        let mut pending = this.pending.lock();
+        if !wire::is_below(this.path.to_bytes(), path) {
+            COUNTERS.foreign_path.count();
+            pending.backlog.overflow();
+        } else {
+            match with_nul(path) {
+                Ok(path) => {
+                    if !pending.backlog.push(path) {
+                        COUNTERS.merged.count();
+                    }
+                }
+                Err(_) => {
+                    COUNTERS.no_memory.count();
+                    pending.backlog.overflow();
+                }
+            }
+        }
+        drop(pending);
+        // SAFETY: The queue exists as long as a connection that is not closed, and events come over one.
+        let queue = unsafe { Queue::from_raw(bindings::rxen_store_watches()) };
+        // Where it is queued already, it finds this event as well.
+        let _ = queue.enqueue(this.clone());
+    }
+
+    /// The handler is done with the last event; takes the next.
+    fn next_event(&self) -> Option<Event<KVec<u8>>> {
+        let mut pending = self.pending.lock();
+        let event = if pending.ended {
+            None
+        } else {
+            pending.backlog.pop()
+        };
+        pending.runner = event.as_ref().map(|_| current!().pid());
+        if pending.ended {
+            self.idle.notify_all();
+        }
+        event
+    }
+
+    /// Has the handler not called any more, and waits until it is done, unless it is the handler that says this.
+    fn end(&self) {
+        let mut pending = self.pending.lock();
+        pending.ended = true;
+        pending.backlog.clear();
+        while pending
+            .runner
+            .is_some_and(|runner| runner != current!().pid())
+        {
+            self.idle.wait(&mut pending);
+        }
+    }
+
+    /// Tells xenstored.
+    fn register(&self, connection: &Arc<Connection>) -> Result {
+        let wanted = self.wanted.lock();
+        if !*wanted {
+            return Ok(());
+        }
+        match super::call(connection, kind::WATCH, None, self.payload()?) {
+            // It was told in the moment in which the connection was made anew.
+            Err(error) if error == EEXIST => Ok(()),
+            result => result.map(|_| ()),
+        }
+    }
+
+    /// Path and token.
+    fn payload(&self) -> Result<KVec<u8>> {
+        let mut payload = KVec::new();
+        payload.extend_from_slice(self.path.to_bytes_with_nul(), GFP_KERNEL)?;
+        payload.extend_from_slice(self.token.text().as_bytes_with_nul(), GFP_KERNEL)?;
+        Ok(payload)
+    }
+}
+
+/// A copy with an ending NUL.
+fn with_nul(path: &[u8]) -> Result<KVec<u8>> {
+    let mut copy = KVec::with_capacity(path.len() + 1, GFP_KERNEL)?;
+    copy.extend_from_slice(path, GFP_KERNEL)?;
+    copy.push(0, GFP_KERNEL)?;
+    Ok(copy)
+}
+
+/// A registered watch. Dropping it ends the watch and waits until its handler is done.
+pub(crate) struct Watch(Arc<Watched>);
+
+impl Watch {
+    /// Watches a path. The handler is called once at once.
+    pub(crate) fn new(path: &CStr, handler: Arc<dyn WatchHandler>) -> Result<Self> {
+        let connection = super::connection()?;
+        let watched = Watched::new(path, handler)?;
+        connection.watches.add(watched.clone())?;
+        // Ends it if xenstored does not take it.
+        let watch = Self(watched);
+        watch.0.register(&connection)?;
+        Ok(watch)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _memory = NoIo::begin();
+        *self.0.wanted.lock() = false;
+        if let Ok(connection) = super::connection() {
+            connection.watches.remove(self.0.token);
+            // Nobody waits for the answer: what still comes for the token is ignored.
+            if let Ok(payload) = self.0.payload() {
+                let _ = super::send(&connection, kind::UNWATCH, None, payload, Recipient::Nobody);
+            }
+        }
+        self.0.end();
+    }
+}
