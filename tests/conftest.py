@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from farm import Farm, data_disks
-from lab.kinds import HOSTED, KINDS
+from lab.kinds import HOSTED, KINDS, NATIVE
 from lab.pair import CLONE, Lab
 
 LOGS = CLONE / "build" / "test-logs"
@@ -20,7 +20,8 @@ FAILED = pytest.StashKey[bool]()
 
 def pytest_addoption(parser):
     parser.addoption("--lab", type=Path, help="use the lab that scripts/lab/run keeps running in this folder")
-    parser.addoption("--kinds", default=",".join(HOSTED), help=f"the types of guests, of {','.join(KINDS)} (default: %(default)s)")
+    parser.addoption("--kinds", default=",".join(HOSTED + NATIVE), help=f"the types of guests, of {','.join(KINDS)} (default: %(default)s)")
+    parser.addoption("--thorough", action="store_true", help="all repetitions, and the tests that are left out of the everyday run")
 
 
 def wanted_kinds(config) -> list[str]:
@@ -80,7 +81,8 @@ def pytest_collection_modifyitems(config, items):
         if "farm" in item.fixturenames:
             item.add_marker(pytest.mark.lab)
         item.add_marker(pytest.mark.xdist_group(group(item)))
-    items[:] = [item for item in items if wanted_kind(item)]
+    thorough = config.getoption("thorough")
+    items[:] = [item for item in items if wanted_kind(item) and (thorough or not item.get_closest_marker("thorough"))]
     if config.getoption("numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
         # Groups are handed out in this order: the long ones first, so that no process is idle at the end.
         items.sort(key=lambda item: ("farm" not in item.fixturenames, not has_kind(item)))
@@ -125,6 +127,13 @@ def farm(request):
 def lab(farm):
     """The two hosts."""
     return farm.lab
+
+
+@pytest.fixture(scope="session")
+def times(request):
+    """How often something is repeated: the first number in the everyday run, the second with --thorough."""
+    thorough = request.config.getoption("thorough")
+    return lambda everyday, all: all if thorough else everyday
 
 
 @pytest.fixture(scope="session")

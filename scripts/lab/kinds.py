@@ -28,3 +28,5 @@ KINDS = {
 }
 HOSTED = ["pvh", "pv", "hvm"]
 NATIVE = ["hvm-native", "noxen-native"]
+# Those without a C Xen core, for tests that are only about ours.
+NATIVE_KINDS = [name for name, kind in KINDS.items() if kind.native]

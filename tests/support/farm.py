@@ -4,10 +4,11 @@
 import contextlib
 import itertools
 import re
+import time
 from pathlib import Path
 
 from lab.guest import Disk, Guest
-from lab.host import LabError
+from lab.host import Host, LabError
 from lab.logs import LogBook, problems
 from lab.pair import DATA, ROOTS, Lab
 
@@ -151,3 +152,31 @@ def grants(guest: Guest) -> dict[str, int]:
     """Our side's grant counters: in_use, deferred, leaked."""
     out = guest.run("cat /sys/kernel/debug/rxenbus/grants").check().out
     return {name: int(value) for name, value in re.findall(r"^(in_use|deferred|leaked) (\d+)$", out, re.M)}
+
+
+def settled_grants(guest: Guest) -> dict[str, int]:
+    """The grant counters, once the deferred worker has had time."""
+    for _ in range(20):
+        counts = grants(guest)
+        if not counts["deferred"]:
+            break
+        time.sleep(0.5)
+    return counts
+
+
+def interrupts(guest: Guest) -> dict[str, int]:
+    """How often each interrupt of a device of ours came, by name, from /proc/interrupts."""
+    counts = {}
+    for line in guest.run("cat /proc/interrupts").check().out.splitlines()[1:]:
+        fields = line.split()
+        if re.match(r"xenstore|v[bi][df]-", fields[-1]):
+            counts[fields[-1]] = sum(int(field) for field in fields[1:] if field.isdigit())
+    return counts
+
+
+def xenstore(host: Host, guest: Guest, path: str, value: str | None = None) -> str:
+    """Reads or writes a node of the guest from dom0."""
+    node = f"/local/domain/$(xl domid {guest.name})/{path}"
+    if value is None:
+        return host.run(f"xenstore-read {node}").out.strip()
+    return host.run(f"xenstore-write {node} '{value}'").check().out

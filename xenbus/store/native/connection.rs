@@ -258,7 +258,7 @@ impl Connection {
 }
 
 /// While this lives, the thread allocates memory without waiting for a disk, which may wait for xenstore itself.
-pub(super) struct NoIo(c_uint, NotThreadSafe);
+pub(crate) struct NoIo(c_uint, NotThreadSafe);
 
 impl NoIo {
     /// From now on.
