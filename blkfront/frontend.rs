@@ -301,7 +301,15 @@ impl bus::Driver for Disk {
             if let Some(users) = &mut control.disk {
                 users.resume();
             }
-            device.fatal(error, fmt!("cannot connect to the backend ({:?})", action));
+            let why = if error == ENOSPC {
+                "grant references or event channels are used up"
+            } else {
+                "see the log"
+            };
+            device.fatal(
+                error,
+                fmt!("cannot connect to the backend ({:?}): {}", action, why),
+            );
         }
     }
 

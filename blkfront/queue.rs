@@ -213,6 +213,8 @@ impl State {
             }
             Err(error) => {
                 connected.end_grants(&request, slot.grants());
+                // The block layer tries again after a while, also where nothing is in flight.
+                let error = if error == ENOSPC { ENOMEM } else { error };
                 Err(Refused(request, error))
             }
         }

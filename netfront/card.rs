@@ -96,8 +96,13 @@ impl Card {
     pub(crate) fn attach(&self, connection: Connection, negotiated: &Negotiated) {
         self.features.store(bits(negotiated), Relaxed);
         let Connection { tx, mut rx } = connection;
-        // What is missing is lent later, in a poll.
-        let _ = rx.fill();
+        if !rx.fill() {
+            // The poll that comes when the card is up, or has its link, tries again.
+            dev_warn!(
+                (*self.device).as_ref(),
+                "not all receive pages can be lent now; trying again\n"
+            );
+        }
         self.rx.lock().link = Link::Live(rx);
         let mut state = self.tx.lock();
         state.link = Link::Live(tx);
@@ -227,7 +232,7 @@ impl Card {
             }
         };
         match result {
-            Ok(()) if slots > 0 => {
+            Ok(()) if slots > 0 || live.is_starved() => {
                 if !live.fill() {
                     self.net.poll_later(NO_MEMORY_MS);
                 }

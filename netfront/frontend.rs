@@ -209,7 +209,15 @@ impl bus::Driver for Vif {
             control.phase = Phase::Failed;
             vif.card.net.carrier_off();
             vif.card.detach();
-            device.fatal(error, fmt!("cannot connect to the backend ({:?})", action));
+            let why = if error == ENOSPC {
+                "grant references or event channels are used up"
+            } else {
+                "see the log"
+            };
+            device.fatal(
+                error,
+                fmt!("cannot connect to the backend ({:?}): {}", action, why),
+            );
         }
     }
 

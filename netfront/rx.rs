@@ -98,6 +98,8 @@ pub(crate) struct Connected {
     frame: Option<Skb>,
     // There was no memory for a part of it.
     lost: bool,
+    // There was no memory for all pages when the ring was last filled.
+    starved: bool,
 }
 
 /// A frame that has come, not yet checked against its own headers.
@@ -122,22 +124,25 @@ impl Connected {
             parser: Parser::default(),
             frame: None,
             lost: false,
+            starved: false,
         })
     }
 
     /// Lends pages to the backend until the ring is full. False if there is no memory for more now.
     pub(crate) fn fill(&mut self) -> bool {
-        let mut full = true;
-        while self.ring.free() > 0 {
-            if self.post().is_none() {
-                full = false;
-                break;
-            }
+        self.starved = false;
+        while self.ring.free() > 0 && !self.starved {
+            self.starved = self.post().is_none();
         }
         if self.ring.publish() {
             self.channel.notify();
         }
-        full
+        !self.starved
+    }
+
+    /// Whether pages are missing although nothing may ever come that reminds of it: there may be none at all.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
     }
 
     /// Lends one page to the backend.

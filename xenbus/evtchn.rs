@@ -205,8 +205,21 @@ impl Channel {
     ///
     /// `ENOSPC` or what the hypervisor says where there is no port or no interrupt left.
     pub fn bind(device: &Device, name: &str, handler: Arc<dyn Handler>) -> Result<Self> {
-        let name = CString::try_from_fmt(fmt!("{}-{}", DashedPath(device.nodename()), name))?;
-        Self::bind_source(Source::Device(device), name, handler)
+        let node = device.nodename();
+        let full_name = CString::try_from_fmt(fmt!("{}-{}", DashedPath(node), name))?;
+        let result = if faults::CHANNEL.strikes(node) {
+            Err(ENOSPC)
+        } else {
+            Self::bind_source(Source::Device(device), full_name, handler)
+        };
+        result.inspect_err(|error| {
+            pr_err!(
+                "{}: no event channel can be had for {} ({:?})\n",
+                node,
+                name,
+                error
+            )
+        })
     }
 
     /// Binds a handler to a port that exists already, such as xenstore's. The port is not closed when the channel is
@@ -260,9 +273,6 @@ impl Channel {
 
     /// Binds a handler to a port.
     fn bind_source(source: Source<'_>, name: CString, handler: Arc<dyn Handler>) -> Result<Self> {
-        if faults::CHANNEL.strikes() {
-            return Err(ENOSPC);
-        }
         let target = KBox::into_pin(KBox::new(
             Target {
                 stopped: Opaque::zeroed(),

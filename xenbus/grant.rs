@@ -52,11 +52,14 @@ mod owner {
     use kernel::prelude::*;
 
     /// Allocates `count` references into `free`, which must have the capacity.
-    pub(super) fn allocate(count: usize, free: &mut KVec<u32>) -> Result {
-        by_mode! {
+    pub(super) fn allocate(count: usize, free: &mut KVVec<u32>) -> Result {
+        let result = by_mode! {
             native: native::allocate(count, free),
             hosted: hosted::allocate(count, free),
-        }
+        };
+        // More may have been in hand meanwhile than are kept; who waits may have looked just then.
+        super::waiting::something_is_free();
+        result
     }
 
     /// Lends a frame.
@@ -75,6 +78,19 @@ mod owner {
             native: native::end(number),
             hosted: hosted::end(number),
         }
+    }
+
+    /// Ends an access that did not end before, and gives the reference back; false if the other end still has the page
+    /// mapped. Says nothing in the log.
+    pub(super) fn end_and_free(number: u32) -> bool {
+        let ended = by_mode! {
+            native: native::end_and_free(number),
+            hosted: hosted::end_and_free(number),
+        };
+        if ended {
+            super::waiting::something_is_free();
+        }
+        ended
     }
 
     /// Gives a reference back to the grant table.
@@ -246,7 +262,7 @@ impl Drop for HeldPage {
 /// The grant references of one queue.
 pub struct Reserve {
     domid: u16,
-    free: KVec<u32>,
+    free: KVVec<u32>,
     // Room for all grants of the reserve, so that deferring needs no allocation. Gone only while `drop` runs.
     deferred: Option<KBox<Batch>>,
     account: Arc<Account>,
@@ -259,28 +275,27 @@ impl Reserve {
     ///
     /// `ENOSPC`, after a line in the log, where the grant table has not that many left; `ENOMEM`.
     pub fn new(device: &Device, capacity: usize) -> Result<Self> {
-        let mut free = KVec::with_capacity(capacity, GFP_KERNEL)?;
+        let free = KVVec::with_capacity(capacity, GFP_KERNEL)?;
         let deferred = Batch::new(capacity)?;
-        let account = account::open(device.nodename())?;
-        let result = if faults::RESERVE.strikes() {
-            Err(ENOSPC)
-        } else {
-            owner::allocate(capacity, &mut free)
-        };
-        result.inspect_err(|_| {
-            pr_err!(
-                "{}: the grant table has no {} references left; raise gnttab_max_frames of Xen or max_grant_frames \
-                 of the guest\n",
-                device.nodename(),
-                capacity
-            );
-        })?;
-        Ok(Self {
+        // From here on dropping it closes the account.
+        let mut reserve = Self {
             domid: device.otherend_id(),
             free,
             deferred: Some(deferred),
-            account,
-        })
+            account: account::open(device.nodename())?,
+        };
+        let result = if faults::RESERVE.strikes(device.nodename()) {
+            Err(ENOSPC)
+        } else {
+            owner::allocate(capacity, &mut reserve.free)
+        };
+        match result {
+            Ok(()) => Ok(reserve),
+            Err(error) => {
+                report_shortage(device, capacity, error);
+                Err(error)
+            }
+        }
     }
 
     /// How many pages can be lent now.
@@ -296,7 +311,7 @@ impl Reserve {
     /// `ENOSPC` where all references of the reserve are in use.
     #[inline]
     pub fn grant(&mut self, frame: Frame, access: Access) -> Result<Ref> {
-        if faults::GRANT.strikes() {
+        if faults::GRANT.strikes(self.account.device()) {
             return Err(ENOSPC);
         }
         let number = self.free.pop().ok_or(ENOSPC)?;
@@ -323,31 +338,19 @@ impl Reserve {
 
     /// Keeps what the other end still has mapped until it lets go. Any context; does not allocate.
     pub fn defer(&mut self, grant: StillMapped, held: Held) {
-        let entry = Entry::new(grant.into_number(), held);
-        match self.deferred.as_mut().map(|batch| batch.push(entry)) {
-            Some(Ok(())) => self.account.deferred(),
+        let Some(batch) = self.deferred.as_mut() else {
+            // Cannot be: only while it is dropped. The page is kept for good; `grant` counts itself as leaked.
+            core::mem::forget(held);
+            return;
+        };
+        match batch.push(Entry::new(grant.into_number(), held)) {
+            Ok(()) => self.account.deferred(),
             // Cannot be: there is room for every reference of the reserve. The page is kept for good.
-            Some(Err(entry)) => {
+            Err(entry) => {
                 core::mem::forget(entry);
                 account::count_leak();
             }
-            None => account::count_leak(),
         }
-    }
-
-    /// Tries to end the deferred grants again; returns how many are left.
-    pub fn retry_deferred(&mut self) -> usize {
-        let Some(batch) = self.deferred.as_mut() else {
-            return 0;
-        };
-        let free = &mut self.free;
-        let before = batch.len();
-        let left = batch.retry(|number| {
-            // Has capacity for all references of the reserve.
-            let _ = free.push_within_capacity(number);
-        });
-        self.account.deferred_ended(before - left);
-        left
     }
 
     /// Puts a reference back that is not in use any more.
@@ -362,7 +365,6 @@ impl Reserve {
 
 impl Drop for Reserve {
     fn drop(&mut self) {
-        self.retry_deferred();
         for number in self.free.drain_all() {
             owner::free(number);
         }
@@ -370,5 +372,25 @@ impl Drop for Reserve {
         if let Some(batch) = self.deferred.take() {
             deferred::take_over(batch, self.account.clone());
         }
+    }
+}
+
+/// Says in the log that a device does not get the references that it needs.
+fn report_shortage(device: &Device, count: usize, error: Error) {
+    let node = device.nodename();
+    if error == ENOSPC {
+        pr_err!(
+            "{}: the grant table has no {} references left; raise gnttab_max_frames of Xen or max_grant_frames of the \
+             guest\n",
+            node,
+            count
+        );
+    } else {
+        pr_err!(
+            "{}: cannot allocate {} grant references ({:?})\n",
+            node,
+            count,
+            error
+        );
     }
 }

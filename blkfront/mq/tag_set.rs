@@ -23,7 +23,8 @@ pub(crate) trait Operations: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A request that is refused ends with the error; with `EBUSY` it comes again soon.
+    /// A request that is refused ends with the error. With `ENOMEM` it comes again soon; with `EBUSY` when another one
+    /// has ended, or the queue goes on after a rest.
     fn queue(&self, request: Request, last: bool) -> Result<(), Refused>;
 
     /// What was taken since the last notification is to be sent.

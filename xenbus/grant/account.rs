@@ -39,6 +39,12 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// The path of the device.
+    #[inline]
+    pub(super) fn device(&self) -> &CStr {
+        &self.device
+    }
+
     /// One more in use.
     #[inline]
     pub(super) fn granted(&self) {
@@ -110,6 +116,13 @@ impl Report {
         // SAFETY: Called exactly once, from the module's initialiser.
         unsafe { ACCOUNTS.init() };
         Self(())
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        // What is static is not dropped when the module is unloaded.
+        *ACCOUNTS.lock() = KVec::new();
     }
 }
 

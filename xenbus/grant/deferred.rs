@@ -41,7 +41,7 @@ impl Entry {
 
 /// The grants of one reserve that have not ended.
 pub(super) struct Batch {
-    entries: KVec<Entry>,
+    entries: KVVec<Entry>,
     account: Option<Arc<Account>>,
     next: Option<KBox<Batch>>,
 }
@@ -51,7 +51,7 @@ impl Batch {
     pub(super) fn new(capacity: usize) -> Result<KBox<Self>> {
         Ok(KBox::new(
             Self {
-                entries: KVec::with_capacity(capacity, GFP_KERNEL)?,
+                entries: KVVec::with_capacity(capacity, GFP_KERNEL)?,
                 account: None,
                 next: None,
             },
@@ -74,22 +74,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Tries each once, hands the numbers of those that ended to `ended`, and returns how many are left.
-    pub(super) fn retry(&mut self, mut ended: impl FnMut(u32)) -> usize {
-        self.entries.retain(|entry| {
-            let still_mapped = !owner::end(entry.number);
-            if !still_mapped {
-                ended(entry.number);
-            }
-            still_mapped
-        });
-        self.entries.len()
-    }
-
-    /// Tries each once for the worker.
-    fn retry_orphans(&mut self) -> usize {
+    /// Tries each once; returns how many are left.
+    fn retry(&mut self) -> usize {
         let before = self.len();
-        let left = self.retry(owner::free);
+        self.entries
+            .retain(|entry| !owner::end_and_free(entry.number));
+        let left = self.len();
         if let Some(account) = &self.account {
             account.deferred_ended(before - left);
         }
@@ -104,14 +94,16 @@ global_lock! {
 
 /// Takes over what is left of a reserve that goes. Process context.
 pub(super) fn take_over(mut batch: KBox<Batch>, account: Arc<Account>) {
-    if batch.len() == 0 {
+    batch.account = Some(account.clone());
+    let left = batch.retry();
+    if left == 0 {
         return;
     }
     pr_warn!(
-        "{} grants are still mapped by the other end; they and their pages are kept until it lets go\n",
-        batch.len()
+        "{}: {} grants are still mapped by the other end; they and their pages are kept until it lets go\n",
+        account.device(),
+        left
     );
-    batch.account = Some(account);
     add_orphan(batch);
     // SAFETY: The worker exists while the module is loaded, and this is code of the module.
     unsafe { bindings::rxen_deferred_schedule(RETRY_MS) };
@@ -130,7 +122,7 @@ fn retry_all() -> bool {
     let mut left = false;
     while let Some(mut batch) = list {
         list = batch.next.take();
-        if batch.retry_orphans() > 0 {
+        if batch.retry() > 0 {
             left = true;
             add_orphan(batch);
         }

@@ -36,6 +36,8 @@ pub(crate) use table::Table;
 
 /// The entries of the table; null while there is none.
 static ENTRIES: Atomic<*mut EntryV1> = Atomic::new(core::ptr::null_mut());
+/// How many entries lie in frames that are there, from the first on. A restore on a host with fewer frames lowers it.
+static LIMIT: Atomic<u32> = Atomic::new(0);
 /// The status words of a table of version 2; null for version 1.
 static STATUS: Atomic<*mut SharedWord16> = Atomic::new(core::ptr::null_mut());
 
@@ -60,17 +62,20 @@ enum Entry {
     V2(&'static EntryV2, &'static SharedWord16),
 }
 
-/// The entry of a reference.
+/// The entry of a reference; [`None`] where its frame was lost in a restore.
 ///
 /// # Safety
 ///
-/// The reference must be one of the table, which must be there for as long as the entry is used.
+/// The table must be there for as long as the entry is used.
 #[inline]
 unsafe fn entry(number: u32) -> Option<Entry> {
+    if number >= LIMIT.load(Relaxed) {
+        return None;
+    }
     let entries = NonNull::new(ENTRIES.load(Relaxed))?;
     let status = NonNull::new(STATUS.load(Relaxed));
-    // SAFETY: The caller promises that the reference is one of the table; its entry, and with version 2 its status, lie
-    // in frames that are mapped as long as the table is there. All fields are atomic words.
+    // SAFETY: The reference is one of the table, as it is below the limit; its entry, and with version 2 its status, lie
+    // in frames that are mapped as long as the table is there, which the caller promises. All fields are atomic words.
     unsafe {
         Some(match status {
             None => Entry::V1(entries.add(number as usize).as_ref()),
@@ -87,7 +92,7 @@ unsafe fn entry(number: u32) -> Option<Entry> {
 pub(super) fn grant(number: u32, domid: u16, frame: Frame, access: Access) {
     use core::sync::atomic::Ordering;
     let read_only = access == Access::ReadOnly;
-    // SAFETY: The reference was allocated, and nobody has references without the table.
+    // SAFETY: Nobody has references without the table.
     match unsafe { entry(number) } {
         Some(Entry::V1(entry)) => {
             // A frame that does not fit is none that a guest has with this version; the other end is refused.
@@ -99,6 +104,7 @@ pub(super) fn grant(number: u32, domid: u16, frame: Frame, access: Access) {
             entry.frame.store(frame.0 as u64, Ordering::Relaxed);
             entry::begin(&entry.header, domid, read_only);
         }
+        // The other end cannot map it, and says so.
         None => {}
     }
 }
@@ -110,6 +116,7 @@ pub(super) fn end(number: u32) -> bool {
     match unsafe { entry(number) } {
         Some(Entry::V1(entry)) => entry::end_v1(&entry.header),
         Some(Entry::V2(entry, status)) => entry::end_v2(&entry.header, status),
+        // What was lent on the former host is not lent here.
         None => true,
     }
 }
@@ -134,7 +141,7 @@ fn cpu() -> usize {
 }
 
 /// Allocates `count` references into `free`, which must have the capacity. May sleep.
-pub(super) fn allocate(count: usize, free: &mut KVec<u32>) -> Result {
+pub(super) fn allocate(count: usize, free: &mut KVVec<u32>) -> Result {
     let state = table::state().ok_or(ENODEV)?;
     let list = state.list();
     let wanted = u32::try_from(count).map_err(|_| EINVAL)?;
@@ -161,10 +168,24 @@ pub(super) fn allocate(count: usize, free: &mut KVec<u32>) -> Result {
     }
 }
 
+/// Ends an access and gives the reference back; false if the other end still has the page mapped. Any context.
+pub(super) fn end_and_free(number: u32) -> bool {
+    let ended = end(number);
+    if ended {
+        free(number);
+    }
+    ended
+}
+
 /// Gives a reference back to the grant table. Any context.
 pub(super) fn free(number: u32) {
-    if let Some(state) = table::state() {
+    let Some(state) = table::state() else {
+        return;
+    };
+    if number < LIMIT.load(Relaxed) {
         state.list().give(cpu(), number);
+    } else {
+        state.set_aside(number);
     }
 }
 
@@ -185,9 +206,10 @@ pub(super) fn report(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 pub(crate) fn suspend() {}
 
 /// Sets the table up again after a restore: its version, then its frames. Called with all other CPUs stopped and
-/// interrupts off, after the platform's.
+/// interrupts off, after the platform's; may be called again where it failed.
 ///
-/// References keep their owners: what was lent before the save is not any more, and ends at once.
+/// References keep their owners: what was lent before the save is not any more, and ends at once. Those of frames that
+/// this host does not have lend nothing, and are set aside when they are given back, until a host has the frames again.
 pub(crate) fn resume() -> Result {
     table::state().map_or(Ok(()), State::resume)
 }

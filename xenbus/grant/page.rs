@@ -39,7 +39,9 @@ impl SharedPages {
             let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
             // SAFETY: The page was allocated above.
             let frame = unsafe { Frame::of_page(page.as_ptr()) };
-            let grant = shared.reserve.grant(frame, access)?;
+            let grant = shared.reserve.grant(frame, access).inspect_err(|error| {
+                pr_err!("{}: cannot lend a page ({:?})\n", device.nodename(), error)
+            })?;
             shared.pages.push((page, grant), GFP_KERNEL)?;
         }
         Ok(shared)

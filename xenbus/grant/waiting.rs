@@ -120,5 +120,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         // SAFETY: Nobody waits any more (the frontends are unloaded), so nothing schedules it anew.
         unsafe { bindings::rxen_waiting_cancel() };
+        // What is static is not dropped when the module is unloaded.
+        *WAITING.lock() = KVec::new();
     }
 }

@@ -232,6 +232,49 @@ impl FreeList<'_> {
         chain.count
     }
 
+    /// Puts a reference on a stack of its own, where nobody takes it from.
+    pub fn set_aside(&self, number: u32, aside: &Stack) {
+        self.push(
+            aside,
+            &Chain {
+                first: number,
+                last: number,
+                count: 1,
+            },
+        );
+    }
+
+    /// Sorts all free references and those that were set aside: what is below `limit` is free, the rest is set aside.
+    pub fn sort(&self, limit: u32, aside: &Stack) {
+        let stacks = [aside, self.pool].into_iter().chain(self.caches);
+        for stack in stacks {
+            self.sort_stack(stack, limit, aside);
+        }
+    }
+
+    /// Brings back what was set aside and is now below `limit`. Returns how many references came back.
+    pub fn bring_back(&self, limit: u32, aside: &Stack) -> u32 {
+        self.sort_stack(aside, limit, aside)
+    }
+
+    /// Empties a stack: what is below `limit` goes to the pool, the rest is set aside. Returns how many went to the pool.
+    fn sort_stack(&self, stack: &Stack, limit: u32, aside: &Stack) -> u32 {
+        let mut pooled = 0;
+        let Some(chain) = self.pop(stack, u32::MAX) else {
+            return pooled;
+        };
+        let mut number = chain.first;
+        for _ in 0..chain.count {
+            // Read first: to put it on a stack changes it.
+            let below = self.link(number);
+            let target = if number < limit { self.pool } else { aside };
+            self.set_aside(number, target);
+            pooled += u32::from(number < limit);
+            number = below;
+        }
+        pooled
+    }
+
     /// How many references are in the caches.
     pub fn cached(&self) -> u32 {
         self.caches

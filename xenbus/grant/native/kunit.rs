@@ -42,7 +42,7 @@ mod tests {
             return Ok(());
         };
         let before = state.available();
-        let mut numbers = KVec::with_capacity(700, GFP_KERNEL)?;
+        let mut numbers = KVVec::with_capacity(700, GFP_KERNEL)?;
         allocate(700, &mut numbers)?;
         assert_eq!(numbers.len(), 700);
         assert_eq!(state.available(), before - 700);
@@ -67,7 +67,7 @@ mod tests {
         };
         let before = state.available();
         let mut too_many = KVVec::with_capacity(ROOM, GFP_KERNEL)?;
-        let mut numbers = KVec::with_capacity(1000, GFP_KERNEL)?;
+        let mut numbers = KVVec::with_capacity(1000, GFP_KERNEL)?;
         while allocate(1000, &mut numbers).is_ok() {
             for number in numbers.drain_all() {
                 too_many.push(number, GFP_KERNEL)?;
@@ -114,10 +114,11 @@ mod tests {
     #[test]
     fn a_fault_strikes_once() {
         let fault = Fault::after(3);
-        assert!(!fault.strikes());
-        assert!(!fault.strikes());
-        assert!(fault.strikes());
-        assert!(!fault.strikes());
-        assert!(!Fault::after(0).strikes());
+        let device = c"device/vif/0";
+        assert!(!fault.strikes(device));
+        assert!(!fault.strikes(device));
+        assert!(fault.strikes(device));
+        assert!(!fault.strikes(device));
+        assert!(!Fault::after(0).strikes(device));
     }
 }

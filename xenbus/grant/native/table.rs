@@ -9,6 +9,7 @@ use super::{
     EntryV2,
     FreeList,
     ENTRIES,
+    LIMIT,
     STATUS, //
 };
 use crate::{
@@ -76,6 +77,11 @@ impl Version {
             Self::V1 => PAGE_SIZE / size_of::<EntryV1>(),
             Self::V2 => PAGE_SIZE / size_of::<EntryV2>(),
         }
+    }
+
+    /// How many frames of entries so many frames of status words do for.
+    const fn frames_with_status(self, status_frames: usize) -> usize {
+        status_frames * STATUS_PER_FRAME / self.entries_per_frame()
     }
 
     /// How many frames of status words so many frames of entries need.
@@ -154,19 +160,26 @@ fn query_size() -> Result<(usize, usize)> {
 ///
 /// # Invariants
 ///
-/// `entries` has places for the frames of entries that there may be, of which the first `grown` are filled.
+/// `entries` has places for the frames of entries that there may be, of which the first `reach` are filled. The entries
+/// that [`LIMIT`] counts lie in these.
 #[pin_data]
 pub(super) struct State {
     entries: Frames,
     status: Option<Frames>,
-    // How many frames there are, and how many of their references the free list knows or has known.
+    // How many frames this host allows.
+    most: Atomic<usize>,
+    // How many frames there are, and how many there ever were: a restore may have been on a host with fewer.
+    reach: Atomic<usize>,
     grown: Atomic<usize>,
+    // How many references the free list knows or has known.
     known: Atomic<u32>,
     // References that a former owner of the table has left in use.
     inherited: Atomic<u32>,
     links: KVVec<Word32>,
     pool: Stack,
     caches: KVec<Stack>,
+    // Free references of frames that this host does not have.
+    aside: Stack,
     // Held while the table grows.
     #[pin]
     growth: Mutex<()>,
@@ -177,8 +190,8 @@ impl State {
     fn new() -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
             let version = choose_version();
-            let (_, most) = query_size()?;
-            let most = Self::places(version, most);
+            let (_, allowed) = query_size()?;
+            let most = Self::places(version, allowed);
             let entries = platform::frames(most)?;
             let status = match version.status_frames(most) {
                 0 => None,
@@ -197,12 +210,15 @@ impl State {
             Ok(try_pin_init!(Self {
                 entries,
                 status,
+                most: Atomic::new(most),
+                reach: Atomic::new(0),
                 grown: Atomic::new(0),
                 known: Atomic::new(0),
                 inherited: Atomic::new(0),
                 links,
                 pool: Stack::new(),
                 caches,
+                aside: Stack::new(),
                 growth <- new_mutex!(()),
             }? Error))
         })
@@ -236,39 +252,64 @@ impl State {
         }
     }
 
+    /// Sets a reference aside whose frame this host does not have.
+    pub(super) fn set_aside(&self, number: u32) {
+        self.list().set_aside(number, &self.aside);
+    }
+
     /// Has the hypervisor place the frames from one index to another, the last of them first: the table then grows once.
-    ///
-    /// # Errors
-    ///
-    /// The first one; the others are placed all the same.
-    fn place(&self, version: Version, range: core::ops::Range<usize>) -> Result {
+    /// Returns the end of those that can be used, and the first error there was; the others are placed all the same.
+    fn place(&self, version: Version, range: core::ops::Range<usize>) -> (usize, Result) {
         let space = bindings::XENMAPSPACE_grant_table;
-        let mut result = Ok(());
+        let (mut end, mut result) = (range.end, Ok(()));
+        let mut note = |usable: usize, placed: Result| {
+            if placed.is_err() {
+                end = end.min(usable);
+                result = result.and(placed);
+            }
+        };
         for index in range.clone().rev() {
-            result = result.and(self.entries.place(index, space, index));
+            note(index, self.entries.place(index, space, index));
         }
         if let (Version::V2, Some(status)) = (version, &self.status) {
             let range = version.status_frames(range.start)..version.status_frames(range.end);
             for index in range.rev() {
-                result = result.and(status.place(index, space, STATUS_INDEX | index));
+                let placed = status.place(index, space, STATUS_INDEX | index);
+                note(version.frames_with_status(index), placed);
             }
         }
-        result
+        (end, result)
     }
 
-    /// Adds the references of all frames that there are to the free ones. Returns how many are new.
-    fn learn(&self) -> u32 {
-        let entries = self.grown.load(Relaxed) * self.version().entries_per_frame();
+    /// How many entries so many frames have that there can be references of.
+    fn entries_in(&self, frames: usize) -> u32 {
+        let entries = frames.saturating_mul(self.version().entries_per_frame());
         // The links limit them to what a `u32` has.
-        let end = entries.min(self.links.len()) as u32;
+        entries.min(self.links.len()) as u32
+    }
+
+    /// Notes how many frames there are.
+    fn set_reach(&self, frames: usize) {
+        self.reach.store(frames, Relaxed);
+        self.grown
+            .store(self.grown.load(Relaxed).max(frames), Relaxed);
+        LIMIT.store(self.entries_in(frames), Relaxed);
+    }
+
+    /// Adds the references of all frames that there are to the free ones, but for those that somebody has. Returns how
+    /// many that are.
+    fn learn(&self) -> u32 {
+        let end = self.entries_in(self.reach.load(Relaxed));
+        LIMIT.store(end, Relaxed);
+        let back = self.list().bring_back(end, &self.aside);
         let start = self.known.load(Relaxed).max(RESERVED);
         if start >= end {
-            return 0;
+            return back;
         }
         let added = self.list().add(start..end, super::is_usable);
         self.inherited.add(end - start - added, Relaxed);
         self.known.store(end, Relaxed);
-        added
+        back + added
     }
 
     /// Grows the table so that there are `missing` free references more, or as many as possible. May sleep.
@@ -286,22 +327,22 @@ impl State {
             return Ok(());
         }
         let version = self.version();
-        let grown = self.grown.load(Relaxed);
+        let reach = self.reach.load(Relaxed);
         let frames = (missing as usize).div_ceil(version.entries_per_frame());
-        let end = grown.saturating_add(frames).min(self.entries.count());
-        if end == grown {
+        let wanted = reach.saturating_add(frames).min(self.most.load(Relaxed));
+        if wanted <= reach {
             return Err(ENOSPC);
         }
-        self.place(version, grown..end).map_err(|error| {
+        let (end, result) = self.place(version, reach..wanted);
+        if let Err(error) = result {
             pr_warn!(
                 "the grant table does not grow from {} to {} frames: {:?}\n",
-                grown,
-                end,
+                reach,
+                wanted,
                 error
             );
-            ENOSPC
-        })?;
-        self.grown.store(end, Relaxed);
+        }
+        self.set_reach(end);
         if self.learn() > 0 {
             Ok(())
         } else {
@@ -311,12 +352,10 @@ impl State {
 
     /// How many references are free or can become so by growing.
     pub(super) fn available(&self) -> usize {
-        let entries = self.entries.count() * self.version().entries_per_frame();
-        let known = self.known.load(Relaxed) as usize;
-        entries
-            .min(self.links.len())
-            .saturating_sub(known)
-            .saturating_add(self.list().free() as usize)
+        let growth = self
+            .entries_in(self.most.load(Relaxed))
+            .saturating_sub(LIMIT.load(Relaxed));
+        growth.saturating_add(self.list().free()) as usize
     }
 
     /// How many references are allocated.
@@ -326,6 +365,7 @@ impl State {
             .saturating_sub(RESERVED)
             .saturating_sub(self.inherited.load(Relaxed))
             .saturating_sub(self.list().free())
+            .saturating_sub(self.aside.length())
     }
 
     /// Writes the figures.
@@ -334,43 +374,56 @@ impl State {
         f.write_fmt(fmt!("version {}\n", self.version().number()))?;
         f.write_fmt(fmt!(
             "frames {} of {}\n",
-            self.grown.load(Relaxed),
-            self.entries.count()
+            self.reach.load(Relaxed),
+            self.most.load(Relaxed)
         ))?;
         f.write_fmt(fmt!("allocated {}\n", self.allocated()))?;
         f.write_fmt(fmt!("cached {}\n", list.cached()))?;
         f.write_fmt(fmt!("free {}\n", list.free()))?;
+        f.write_fmt(fmt!("aside {}\n", self.aside.length()))?;
         f.write_fmt(fmt!("inherited {}\n", self.inherited.load(Relaxed)))
     }
 
     /// See [`super::resume`].
     pub(super) fn resume(&self) -> Result {
+        self.resume_version();
+        if let Ok((_, allowed)) = query_size() {
+            self.most.store(allowed.min(self.entries.count()), Relaxed);
+        }
+        let (grown, most) = (self.grown.load(Relaxed), self.most.load(Relaxed));
+        let (end, result) = self.place(self.version(), 0..grown.min(most));
+        self.set_reach(end);
+        self.list().sort(LIMIT.load(Relaxed), &self.aside);
+        if end < grown {
+            pr_err!(
+                "the grant table has {} frames here, not {} ({:?}): until there are free ones, devices may not \
+                 connect; raise gnttab_max_frames of this host's Xen\n",
+                end,
+                grown,
+                result
+            );
+        }
+        result
+    }
+
+    /// Has the hypervisor use the version that it used on the former host, which a new table forgets.
+    fn resume_version(&self) {
         let before = self.version();
-        if before == Version::V2 && (set_version(2).is_err() || version() != Version::V2) {
+        // A new table has the first version; an older hypervisor may not know the command.
+        let _ = set_version(before.number());
+        if before == Version::V2 && version() != Version::V2 {
             // The entries of the first version are smaller: all references fit into the same frames.
             pr_warn!("the new host has no grant table version 2\n");
             STATUS.store(core::ptr::null_mut(), Relaxed);
-        } else if before == Version::V1 {
-            // A new table has this version; an older hypervisor may not know the command.
-            let _ = set_version(1);
         }
-        let grown = self.grown.load(Relaxed);
-        self.place(self.version(), 0..grown).inspect_err(|error| {
-            pr_err!(
-                "the grant table cannot have its {} frames here ({:?}): devices with references of the last ones will \
-                 not connect; raise gnttab_max_frames of this host's Xen\n",
-                grown,
-                error
-            );
-        })
     }
 
     /// Takes the frames out of the guest's memory map.
     fn clear(&self) {
-        let grown = self.grown.load(Relaxed);
-        Self::clear_first(&self.entries, grown);
+        let reach = self.reach.load(Relaxed);
+        Self::clear_first(&self.entries, reach);
         if let Some(status) = &self.status {
-            Self::clear_first(status, self.version().status_frames(grown));
+            Self::clear_first(status, self.version().status_frames(reach));
         }
     }
 
@@ -396,12 +449,15 @@ impl Table {
         let (present, _) = query_size()?;
         let present = present.clamp(1, state.entries.count().max(1));
         let version = version();
-        state.place(version, 0..present)?;
-        state.grown.store(present, Relaxed);
+        // Noted first: what was placed of them is cleared again if not all can be.
+        state.reach.store(present, Relaxed);
+        let (_, placed) = state.place(version, 0..present);
+        placed?;
         ENTRIES.store(state.entries.address().as_ptr().cast(), Relaxed);
         if let (Version::V2, Some(status)) = (version, &state.status) {
             STATUS.store(status.address().as_ptr().cast(), Relaxed);
         }
+        state.set_reach(present);
         state.learn();
         STATE.store(core::ptr::from_ref::<State>(state).cast_mut(), Relaxed);
         pr_info!(
@@ -422,6 +478,7 @@ impl Drop for Table {
             pr_warn!("{} grant references are never given back\n", allocated);
         }
         STATE.store(core::ptr::null_mut(), Relaxed);
+        LIMIT.store(0, Relaxed);
         ENTRIES.store(core::ptr::null_mut(), Relaxed);
         self.0.clear();
         STATUS.store(core::ptr::null_mut(), Relaxed);

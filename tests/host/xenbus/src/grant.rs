@@ -6,4 +6,6 @@
 pub mod entry;
 #[path = "../../../../xenbus/grant/native/free_list.rs"]
 pub mod free_list;
+#[path = "../../../../xenbus/grant/faults/wish.rs"]
+pub mod wish;
 pub mod words;

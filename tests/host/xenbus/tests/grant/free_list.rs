@@ -179,3 +179,60 @@ proptest! {
         prop_assert_eq!(all, (8..known).collect());
     }
 }
+
+/// A restore on a host with fewer frames, and one on a host that has them again.
+#[test]
+fn references_without_a_frame_are_set_aside_until_there_is_one() {
+    let parts = Parts::new(512, 2);
+    let aside = Stack::new();
+    let list = parts.list();
+    list.add(8..512, |_| true);
+    // Some are out, some in each cache, some in the pool.
+    let mut out = take(list, 0, 100);
+    take(list, 1, 5).into_iter().for_each(|n| list.give(1, n));
+    list.sort(256, &aside);
+    assert_eq!(list.cached(), 0);
+    assert_eq!(
+        list.free() as usize + aside.length() as usize + out.len(),
+        504
+    );
+    let taken = take(list, 0, 1000);
+    assert!(taken.iter().all(|number| *number < 256));
+    assert_eq!(list.free(), 0);
+    out.extend(taken);
+    for number in out {
+        if number < 256 {
+            list.give(0, number);
+        } else {
+            list.set_aside(number, &aside);
+        }
+    }
+    assert_eq!((list.free(), aside.length()), (248, 256));
+    assert_eq!(list.bring_back(300, &aside), 44);
+    assert_eq!((list.free(), aside.length()), (292, 212));
+    list.sort(512, &aside);
+    assert_eq!(aside.length(), 0);
+    let all: BTreeSet<_> = take(list, 1, 1000).into_iter().collect();
+    assert_eq!(all, (8..512).collect());
+}
+
+proptest! {
+    #[test]
+    fn sorting_loses_nothing(limits in proptest::collection::vec(0u32..400, 1..6), taken in 0u32..300) {
+        let parts = Parts::new(400, 3);
+        let aside = Stack::new();
+        let list = parts.list();
+        list.add(8..400, |_| true);
+        for number in take(list, 1, taken) {
+            list.give(number as usize, number);
+        }
+        for limit in limits {
+            list.sort(limit, &aside);
+            prop_assert_eq!(list.free(), limit.max(8) - 8);
+            prop_assert_eq!(list.free() + aside.length(), 392);
+        }
+        list.bring_back(400, &aside);
+        let all: BTreeSet<_> = take(list, 0, 1000).into_iter().collect();
+        prop_assert_eq!(all, (8..400).collect());
+    }
+}

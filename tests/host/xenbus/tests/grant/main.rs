@@ -5,3 +5,4 @@
 mod entry;
 mod free_list;
 mod races;
+mod wish;

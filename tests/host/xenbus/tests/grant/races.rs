@@ -156,6 +156,25 @@ fn the_table_grows_while_references_are_taken() {
     });
 }
 
+#[test]
+fn references_come_back_while_others_are_taken_and_set_aside() {
+    check(|| {
+        let parts = Arc::new(Parts::new(2, 1));
+        let aside = Arc::new(Stack::new());
+        let mut out = parts.take(0, 1);
+        out.drain(..)
+            .for_each(|number| parts.list().set_aside(number, &aside));
+        let (other, its_aside) = (parts.clone(), aside.clone());
+        let thread = thread::spawn(move || {
+            other.list().bring_back(u32::MAX, &its_aside);
+        });
+        out.extend(parts.take(0, 1));
+        thread.join().unwrap();
+        assert_eq!(aside.length(), 0);
+        parts.check_complete(out);
+    });
+}
+
 const PERMIT: u32 = 1;
 const READING: u32 = 8;
 
