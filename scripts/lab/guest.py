@@ -149,11 +149,10 @@ class Guest:
         return "".join(f"{name} = {value}\n" for name, value in (settings | self.settings).items())
 
     def emulated_consoles(self) -> list[str]:
-        """QEMU's arguments for a guest that cannot have a Xen console: a virtio console in its place, logged where
-        xenconsoled logs those of other guests, and a serial port for what a kernel says before it has drivers. By these
-        names libxl puts both terminals into xenstore."""
-        log = f"{LOGS}/guest-{self.name}"
-        return ["-chardev", f"pty,id=serial0,logfile={log}.serial,logappend=on", "-chardev", f"pty,id=serial1,logfile={log}.log,logappend=on",
+        """QEMU's arguments for a guest that cannot have a Xen console: a virtio console in its place, which dom0's
+        agent logs where xenconsoled logs those of other guests, and a serial port for what a kernel says before it has
+        drivers. By these names libxl puts both terminals into xenstore."""
+        return ["-chardev", f"pty,id=serial0,logfile={LOGS}/guest-{self.name}.serial,logappend=on", "-chardev", "pty,id=serial1",
                 "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=serial1"]  # fmt: skip
 
     @property
@@ -180,7 +179,7 @@ class Guest:
         return self
 
     def open_console(self) -> None:
-        """Has dom0's agent open the virtio console: what is written before that goes nowhere, not even into the log."""
+        """Has dom0's agent open the virtio console: what is written before that goes nowhere."""
         # libxl writes the node a moment after the guest's creation.
         node = f"/local/domain/$(xl domid {self.name})/serial/1/tty"
         self.host.run(f"for n in $(seq 100); do xenstore-exists {node} && exit 0; sleep 0.1; done; exit 1").check()
