@@ -90,6 +90,8 @@ struct Events {
     domain: Option<vector::Domain>,
     // Counts restores. A port from before the latest one is not ours any more.
     generation: Atomic<u32>,
+    // A restore may come: all that is known of the hypervisor's state is from before.
+    saved: Atomic<bool>,
     cpus: KVec<cpu::Cpu>,
     array: memory::Array,
     table: line::Table,
@@ -110,6 +112,7 @@ impl Events {
                 by_vector: Atomic::new(domain.is_some()),
                 domain,
                 generation: Atomic::new(0),
+                saved: Atomic::new(false),
                 cpus,
                 array: memory::Array::new(),
                 table: line::Table::new(),
@@ -155,6 +158,16 @@ impl Events {
             .filter(|cpu| wanted(cpu.number()))
             .min_by_key(|cpu| cpu.ports())
             .or_else(|| ready().min_by_key(|cpu| cpu.ports()))
+    }
+
+    /// Forgets what was before a restore. With all other CPUs stopped and interrupts off.
+    fn forget(&self) {
+        let generation = self.generation.load(Relaxed);
+        self.generation.store(generation.wrapping_add(1), Relaxed);
+        memory::silence();
+        self.table.forget();
+        self.cpus.iter().for_each(cpu::Cpu::forget);
+        self.array.forget();
     }
 
     /// Makes room for a port.
@@ -220,8 +233,12 @@ impl Binding {
         let events = events().ok_or(ENODEV)?;
         let owned = !matches!(source, Source::Existing(_));
         let mut pool = events.pool.lock();
-        let generation = events.generation.load(Relaxed);
-        let (port, cpu) = open(events, source)?;
+        let (port, cpu, generation) = {
+            // A restore does not come in between: it would be unknown which side of it the port is from.
+            let _off = local_interrupt_disable();
+            let (port, cpu) = open(events, source)?;
+            (port, cpu, events.generation.load(Relaxed))
+        };
         let close = ScopeGuard::new(|| close(events, port, generation, owned));
         events.reach(port, &mut pool)?;
         let (index, line) = pool.take(events)?;
@@ -327,20 +344,21 @@ fn close(events: &Events, port: u32, generation: u32, owned: bool) {
 
 /// Called before the suspend hypercall, with all other CPUs stopped and interrupts off. A suspend that is cancelled
 /// needs nothing more: all ports are as before.
-pub(crate) fn suspend() {}
+pub(crate) fn suspend() {
+    if let Some(events) = events() {
+        events.saved.store(true, Relaxed);
+    }
+}
 
 /// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound. Called with
-/// all other CPUs stopped and interrupts off, after the platform's.
+/// all other CPUs stopped and interrupts off, after the platform's; if it fails, it can be called again, and goes on
+/// where it failed.
 pub(crate) fn resume() -> Result {
     let Some(events) = events() else {
         return Ok(());
     };
-    let generation = events.generation.load(Relaxed);
-    events.generation.store(generation.wrapping_add(1), Relaxed);
-    memory::silence();
-    events.table.forget();
-    for cpu in &events.cpus {
-        cpu.forget();
+    if events.saved.xchg(false, Relaxed) {
+        events.forget();
     }
     if events.is_fifo() {
         abi::restore(events)?;
@@ -456,9 +474,7 @@ impl Drop for Running {
         EVENTS.store(core::ptr::null_mut(), Release);
         // Also for the 2-level ABI that comes back with the end of the other.
         memory::silence();
-        if events.is_fifo() {
-            abi::leave(events);
-        }
+        abi::leave(events);
         memory::silence();
         // SAFETY: Made from a box in `start`, and nobody has a reference any more: all channels are gone.
         drop(unsafe { Pin::new_unchecked(KBox::from_raw(self.events.as_ptr())) });
