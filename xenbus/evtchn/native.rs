@@ -109,7 +109,7 @@ impl Events {
         KBox::pin_init(
             try_pin_init!(Self {
                 fifo: Atomic::new(false),
-                by_vector: Atomic::new(domain.is_some()),
+                by_vector: Atomic::new(false),
                 domain,
                 generation: Atomic::new(0),
                 saved: Atomic::new(false),
@@ -414,7 +414,7 @@ impl Running {
     pub(crate) fn start(wishes: Wishes) -> Result<Self> {
         memory::silence();
         let offered = platform::native::cpuid_features() & bindings::XEN_HVM_CPUID_UPCALL_VECTOR;
-        let domain = if wishes.vectors && offered != 0 {
+        let domain = if offered != 0 {
             Some(vector::Domain::new()?)
         } else {
             None
@@ -432,20 +432,7 @@ impl Running {
         // SAFETY: Owned by `this`, which does not end before this function.
         let events = unsafe { events.as_ref() };
         abi::choose(events, wishes.abi)?;
-        this.hotplug = Some(hotplug::Hotplug::new()?);
-        let first = events.cpu(0).ok_or(ENODEV)?;
-        if events.vectors().is_some() && !first.is_ready() {
-            pr_warn!("events come by the interrupt of the platform device instead\n");
-            events.by_vector.store(false, Relaxed);
-            events.cpus.iter().for_each(|cpu| cpu.set_ready(false));
-            first.set_ready(true);
-        }
-        if events.vectors().is_some() {
-            hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)?;
-        } else {
-            this.wire = Some(upcall::Wire::new(first)?);
-            call_by_wire()?;
-        }
+        this.deliver(events, wishes.vectors && events.domain.is_some())?;
         pr_info!(
             "event channels: {} ABI, {}\n",
             if events.is_fifo() { "FIFO" } else { "2-level" },
@@ -456,6 +443,45 @@ impl Running {
             }
         );
         Ok(this)
+    }
+
+    /// Has CPUs called by vectors or by the platform device's interrupt, or the other way where that does not work.
+    fn deliver(&mut self, events: &'static Events, vectors: bool) -> Result {
+        if self.try_to_deliver(events, vectors)? {
+            return Ok(());
+        }
+        if vectors {
+            pr_warn!("events come by the interrupt of the platform device instead of vectors\n");
+        } else if events.domain.is_some() {
+            // Once a virtual CPU has a vector, the hypervisor does not call it in any other way.
+            pr_warn!("events come by vectors: these were in use before this load of the module\n");
+        } else {
+            pr_err!("the interrupt of the platform device does not come\n");
+            return Err(ETIME);
+        }
+        self.hotplug = None;
+        self.wire = None;
+        events.cpus.iter().for_each(|cpu| cpu.set_ready(false));
+        if self.try_to_deliver(events, !vectors)? {
+            return Ok(());
+        }
+        pr_err!("neither vectors nor the interrupt of the platform device bring events\n");
+        Err(ETIME)
+    }
+
+    /// Has CPUs called one of the two ways; false if the first one is not.
+    fn try_to_deliver(&mut self, events: &'static Events, vectors: bool) -> Result<bool> {
+        events.by_vector.store(vectors, Relaxed);
+        self.hotplug = Some(hotplug::Hotplug::new()?);
+        let first = events.cpu(0).ok_or(ENODEV)?;
+        if !vectors {
+            self.wire = Some(upcall::Wire::new(first)?);
+            return upcall::answers(first, call_by_wire);
+        }
+        if first.is_ready() {
+            hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)?;
+        }
+        Ok(first.is_ready())
     }
 }
 
