@@ -176,8 +176,9 @@ unsafe extern "C" fn start_timer(data: *mut c_void) {
         flags: 0,
     };
     // SAFETY: This is the argument of the operation; it points at nothing.
-    **started =
+    let result =
         unsafe { hypercall::vcpu_op(bindings::VCPUOP_set_singleshot_timer, *vcpu, &mut argument) };
+    **started = result;
 }
 
 /// The contents of the debugfs file `evtchn_loopback`.
