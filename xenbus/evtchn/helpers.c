@@ -6,6 +6,7 @@
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/jiffies.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 #include <asm/hw_irq.h>
@@ -56,13 +57,19 @@ void rxen_timer_start(struct timer_list *timer, unsigned long ticks)
 	mod_timer(timer, jiffies + ticks);
 }
 
-/* An interrupt of no hardware, which may be requested. */
+/*
+ * An interrupt of no hardware, which may be requested. It has a single target: then the CPU that it has moved to waits
+ * for the handler on the former one, instead of having that one go on with each event that comes in meanwhile, without
+ * an end where they come fast.
+ */
 int rxen_irq_alloc(void)
 {
 	int irq = irq_alloc_desc_from(0, NUMA_NO_NODE);
 
-	if (irq >= 0)
+	if (irq >= 0) {
 		irq_clear_status_flags(irq, IRQ_NOREQUEST | IRQ_NOAUTOEN);
+		irqd_set_single_target(irq_get_irq_data(irq));
+	}
 	return irq;
 }
 
@@ -71,9 +78,20 @@ void rxen_irq_free(unsigned int irq)
 	irq_free_desc(irq);
 }
 
+/* As if the administrator had written the CPU to smp_affinity. */
+int rxen_irq_move(unsigned int irq, unsigned int cpu)
+{
+	return irq_set_affinity(irq, cpumask_of(cpu));
+}
+
 void rxen_irq_set_effective_cpu(struct irq_data *data, unsigned int cpu)
 {
 	irq_data_update_effective_affinity(data, cpumask_of(cpu));
+}
+
+int rxen_on_cpu(unsigned int cpu, void (*function)(void *data), void *data)
+{
+	return smp_call_function_single(cpu, function, data, 1);
 }
 
 int rxen_hotplug_online(int (*online)(unsigned int cpu), int (*offline)(unsigned int cpu))

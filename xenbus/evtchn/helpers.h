@@ -23,9 +23,13 @@ void rxen_timer_start(struct timer_list *timer, unsigned long ticks);
 
 int rxen_irq_alloc(void);
 void rxen_irq_free(unsigned int irq);
+int rxen_irq_move(unsigned int irq, unsigned int cpu);
 void rxen_irq_set_effective_cpu(struct irq_data *data, unsigned int cpu);
 
 unsigned long rxen_address_to_gfn(const void *address);
+
+/* Calls a function on a CPU, with interrupts off, and waits for it. */
+int rxen_on_cpu(unsigned int cpu, void (*function)(void *data), void *data);
 
 /* A state of CPU hotplug: as states are, positive; or an error. */
 int rxen_hotplug_online(int (*online)(unsigned int cpu), int (*offline)(unsigned int cpu));

@@ -90,6 +90,8 @@ struct Events {
     domain: Option<vector::Domain>,
     // Counts restores. A port from before the latest one is not ours any more.
     generation: Atomic<u32>,
+    // A restore may come: all that is known of the hypervisor's state is from before.
+    saved: Atomic<bool>,
     cpus: KVec<cpu::Cpu>,
     array: memory::Array,
     table: line::Table,
@@ -107,9 +109,10 @@ impl Events {
         KBox::pin_init(
             try_pin_init!(Self {
                 fifo: Atomic::new(false),
-                by_vector: Atomic::new(domain.is_some()),
+                by_vector: Atomic::new(false),
                 domain,
                 generation: Atomic::new(0),
+                saved: Atomic::new(false),
                 cpus,
                 array: memory::Array::new(),
                 table: line::Table::new(),
@@ -155,6 +158,16 @@ impl Events {
             .filter(|cpu| wanted(cpu.number()))
             .min_by_key(|cpu| cpu.ports())
             .or_else(|| ready().min_by_key(|cpu| cpu.ports()))
+    }
+
+    /// Forgets what was before a restore. With all other CPUs stopped and interrupts off.
+    fn forget(&self) {
+        let generation = self.generation.load(Relaxed);
+        self.generation.store(generation.wrapping_add(1), Relaxed);
+        memory::silence();
+        self.table.forget();
+        self.cpus.iter().for_each(cpu::Cpu::forget);
+        self.array.forget();
     }
 
     /// Makes room for a port.
@@ -220,8 +233,12 @@ impl Binding {
         let events = events().ok_or(ENODEV)?;
         let owned = !matches!(source, Source::Existing(_));
         let mut pool = events.pool.lock();
-        let generation = events.generation.load(Relaxed);
-        let (port, cpu) = open(events, source)?;
+        let (port, cpu, generation) = {
+            // A restore does not come in between: it would be unknown which side of it the port is from.
+            let _off = local_interrupt_disable();
+            let (port, cpu) = open(events, source)?;
+            (port, cpu, events.generation.load(Relaxed))
+        };
         let close = ScopeGuard::new(|| close(events, port, generation, owned));
         events.reach(port, &mut pool)?;
         let (index, line) = pool.take(events)?;
@@ -327,20 +344,21 @@ fn close(events: &Events, port: u32, generation: u32, owned: bool) {
 
 /// Called before the suspend hypercall, with all other CPUs stopped and interrupts off. A suspend that is cancelled
 /// needs nothing more: all ports are as before.
-pub(crate) fn suspend() {}
+pub(crate) fn suspend() {
+    if let Some(events) = events() {
+        events.saved.store(true, Relaxed);
+    }
+}
 
 /// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound. Called with
-/// all other CPUs stopped and interrupts off, after the platform's.
+/// all other CPUs stopped and interrupts off, after the platform's; if it fails, it can be called again, and goes on
+/// where it failed.
 pub(crate) fn resume() -> Result {
     let Some(events) = events() else {
         return Ok(());
     };
-    let generation = events.generation.load(Relaxed);
-    events.generation.store(generation.wrapping_add(1), Relaxed);
-    memory::silence();
-    events.table.forget();
-    for cpu in &events.cpus {
-        cpu.forget();
+    if events.saved.xchg(false, Relaxed) {
+        events.forget();
     }
     if events.is_fifo() {
         abi::restore(events)?;
@@ -396,7 +414,7 @@ impl Running {
     pub(crate) fn start(wishes: Wishes) -> Result<Self> {
         memory::silence();
         let offered = platform::native::cpuid_features() & bindings::XEN_HVM_CPUID_UPCALL_VECTOR;
-        let domain = if wishes.vectors && offered != 0 {
+        let domain = if offered != 0 {
             Some(vector::Domain::new()?)
         } else {
             None
@@ -414,20 +432,7 @@ impl Running {
         // SAFETY: Owned by `this`, which does not end before this function.
         let events = unsafe { events.as_ref() };
         abi::choose(events, wishes.abi)?;
-        this.hotplug = Some(hotplug::Hotplug::new()?);
-        let first = events.cpu(0).ok_or(ENODEV)?;
-        if events.vectors().is_some() && !first.is_ready() {
-            pr_warn!("events come by the interrupt of the platform device instead\n");
-            events.by_vector.store(false, Relaxed);
-            events.cpus.iter().for_each(|cpu| cpu.set_ready(false));
-            first.set_ready(true);
-        }
-        if events.vectors().is_some() {
-            hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)?;
-        } else {
-            this.wire = Some(upcall::Wire::new(first)?);
-            call_by_wire()?;
-        }
+        this.deliver(events, wishes.vectors && events.domain.is_some())?;
         pr_info!(
             "event channels: {} ABI, {}\n",
             if events.is_fifo() { "FIFO" } else { "2-level" },
@@ -438,6 +443,45 @@ impl Running {
             }
         );
         Ok(this)
+    }
+
+    /// Has CPUs called by vectors or by the platform device's interrupt, or the other way where that does not work.
+    fn deliver(&mut self, events: &'static Events, vectors: bool) -> Result {
+        if self.try_to_deliver(events, vectors)? {
+            return Ok(());
+        }
+        if vectors {
+            pr_warn!("events come by the interrupt of the platform device instead of vectors\n");
+        } else if events.domain.is_some() {
+            // Once a virtual CPU has a vector, the hypervisor does not call it in any other way.
+            pr_warn!("events come by vectors: these were in use before this load of the module\n");
+        } else {
+            pr_err!("the interrupt of the platform device does not come\n");
+            return Err(ETIME);
+        }
+        self.hotplug = None;
+        self.wire = None;
+        events.cpus.iter().for_each(|cpu| cpu.set_ready(false));
+        if self.try_to_deliver(events, !vectors)? {
+            return Ok(());
+        }
+        pr_err!("neither vectors nor the interrupt of the platform device bring events\n");
+        Err(ETIME)
+    }
+
+    /// Has CPUs called one of the two ways; false if the first one is not.
+    fn try_to_deliver(&mut self, events: &'static Events, vectors: bool) -> Result<bool> {
+        events.by_vector.store(vectors, Relaxed);
+        self.hotplug = Some(hotplug::Hotplug::new()?);
+        let first = events.cpu(0).ok_or(ENODEV)?;
+        if !vectors {
+            self.wire = Some(upcall::Wire::new(first)?);
+            return upcall::answers(first, call_by_wire);
+        }
+        if first.is_ready() {
+            hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)?;
+        }
+        Ok(first.is_ready())
     }
 }
 
@@ -456,9 +500,7 @@ impl Drop for Running {
         EVENTS.store(core::ptr::null_mut(), Release);
         // Also for the 2-level ABI that comes back with the end of the other.
         memory::silence();
-        if events.is_fifo() {
-            abi::leave(events);
-        }
+        abi::leave(events);
         memory::silence();
         // SAFETY: Made from a box in `start`, and nobody has a reference any more: all channels are gone.
         drop(unsafe { Pin::new_unchecked(KBox::from_raw(self.events.as_ptr())) });

@@ -26,7 +26,6 @@ pub(crate) use memory::{
     frames_left,
     Frames, //
 };
-#[allow(unused_imports)]
 pub(crate) use vcpu::vcpu_id;
 
 /// Where the shared info page is mapped; null until it is.

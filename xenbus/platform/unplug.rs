@@ -117,6 +117,17 @@ impl Fate {
         }
     }
 
+    /// Whether devices of the kind are unplugged after a restore, which comes with a device model that has all of them
+    /// again: where this guest has none, be it that they were unplugged now or by an earlier load of the module, unless
+    /// the administrator wants none unplugged.
+    pub const fn is_replayed(self, request: Request, kind: Kind) -> bool {
+        match (self, request) {
+            (Self::Unplugged, _) | (Self::Absent, Request::Auto) => true,
+            (Self::Absent, Request::These(kinds)) => kinds & kind.bit() != 0,
+            _ => false,
+        }
+    }
+
     /// Whether the paravirtual twins of these devices must be left alone.
     pub const fn keeps_twins_away(self) -> bool {
         matches!(self, Self::Kept | Self::Refused)

@@ -4,6 +4,7 @@
 
 use super::{
     calls,
+    cpu::Cpu,
     fifo,
     keep::{
         self,
@@ -31,38 +32,41 @@ pub(super) fn choose(events: &Events, wish: u32) -> Result {
     let first = events.cpu(0).ok_or(ENODEV)?;
     first.identify(platform::native::vcpu_id(0))?;
     if wish == 1 {
-        return two_level();
+        return two_level(events);
     }
+    let error = match fifo(events, first) {
+        Ok(()) => {
+            events.fifo.store(true, Relaxed);
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    if wish == 2 {
+        pr_err!(
+            "this Xen refuses the FIFO ABI of event channels ({}); load without event_abi=2\n",
+            error.to_errno()
+        );
+        return Err(error);
+    }
+    pr_notice!("no FIFO ABI of event channels ({})\n", error.to_errno());
+    two_level(events)
+}
+
+/// Goes over to the FIFO ABI, with the control block of the first CPU and room for the ports that there are.
+fn fifo(events: &Events, first: &Cpu) -> Result {
     let mut result = first.register();
     if result == Err(EINVAL) {
         // It is in force already, with frames of somebody who is gone.
-        reset()?;
+        reset(events)?;
         result = first.register();
     }
-    let fifo = result.and_then(|()| {
-        // For the ports that there are.
-        let mut pool = events.pool.lock();
-        events.array.reach(1, &mut pool.pages)
-    });
-    match fifo {
-        Ok(()) => events.fifo.store(true, Relaxed),
-        Err(error) if wish == 2 => {
-            pr_err!(
-                "this Xen refuses the FIFO ABI of event channels ({}); load without event_abi=2\n",
-                error.to_errno()
-            );
-            return Err(error);
-        }
-        Err(error) => {
-            pr_notice!("no FIFO ABI of event channels ({})\n", error.to_errno());
-            return two_level();
-        }
-    }
-    Ok(())
+    result?;
+    let mut pool = events.pool.lock();
+    events.array.reach(1, &mut pool.pages)
 }
 
 /// Makes sure that the 2-level ABI is in force.
-fn two_level() -> Result {
+fn two_level(events: &Events) -> Result {
     // The hypervisor says that the other one is not before it looks at the frame.
     let is_fifo = match calls::expand_array(NO_FRAME) {
         Ok(()) => true,
@@ -72,16 +76,21 @@ fn two_level() -> Result {
         }
     };
     if is_fifo {
-        reset()?;
+        reset(events)?;
     }
     Ok(())
 }
 
 /// Goes back to the 2-level ABI. What the toolstack has given this guest is as before.
-fn reset() -> Result {
+fn reset(events: &Events) -> Result {
     let mut room = KVec::new();
     room.extend_with(KEPT, Kept::NONE, GFP_KERNEL)?;
-    match keep::reset(&calls::Ports, fifo::PORTS, &mut room) {
+    let result = keep::reset(&calls::Ports, fifo::PORTS, &mut room);
+    if matches!(result, Ok(_) | Err(Failure::Lost(_))) {
+        events.array.forget();
+        events.cpus.iter().for_each(Cpu::unregister);
+    }
+    match result {
         Ok(_) => Ok(()),
         Err(Failure::TooMany) => {
             pr_err!("event channels were not reset: there are too many ports\n");
@@ -104,7 +113,8 @@ fn reset() -> Result {
     }
 }
 
-/// Gives the hypervisor all frames anew after a restore. With all other CPUs stopped and interrupts off.
+/// Gives the hypervisor all frames after a restore, but for those that it has from an earlier attempt. With all other
+/// CPUs stopped and interrupts off.
 pub(super) fn restore(events: &Events) -> Result {
     let first = events.cpu(0).ok_or(ENODEV)?;
     if let Err(error) = first.restore() {
@@ -130,11 +140,12 @@ pub(super) fn restore(events: &Events) -> Result {
 
 /// Goes back to the 2-level ABI, so that the hypervisor has none of our frames.
 pub(super) fn leave(events: &Events) {
-    if reset().is_ok() {
+    // The first one is what puts the FIFO ABI in force.
+    if !events.cpu(0).is_some_and(Cpu::is_registered) || reset(events).is_ok() {
         return;
     }
     pr_err!("Xen keeps some pages of event channels: they are lost until the guest reboots\n");
-    events.cpus.iter().for_each(|cpu| cpu.lose_page());
+    events.cpus.iter().for_each(Cpu::lose_page);
     for page in &events.pool.lock().pages {
         // SAFETY: The page is valid. The reference that this takes is never given back.
         unsafe { bindings::rxen_page_hold(page.as_ptr()) };

@@ -155,24 +155,32 @@ impl Cpu {
 
     /// Gives the hypervisor its control block, once; allocates that before. May sleep.
     pub(super) fn register(&self) -> Result {
-        if self.registered.load(Relaxed) {
-            return Ok(());
-        }
         if self.control.as_ref().is_none() {
             self.control.populate(memory::new_page()?);
         }
         self.restore()
     }
 
-    /// Gives the hypervisor its control block anew after a restore; nothing if it has none.
+    /// Gives the hypervisor its control block, if there is one that it does not have.
     pub(super) fn restore(&self) -> Result {
         let Some(control) = self.control_block() else {
             return Ok(());
         };
-        self.registered.store(false, Relaxed);
-        control.register(self.vcpu())?;
-        self.registered.store(true, Relaxed);
+        if !self.is_registered() {
+            control.register(self.vcpu())?;
+            self.registered.store(true, Relaxed);
+        }
         Ok(())
+    }
+
+    /// Whether the hypervisor has its control block.
+    pub(super) fn is_registered(&self) -> bool {
+        self.registered.load(Relaxed)
+    }
+
+    /// The hypervisor has let go of its control block.
+    pub(super) fn unregister(&self) {
+        self.registered.store(false, Relaxed);
     }
 
     /// Tells the hypervisor the vector anew after a restore; nothing if it has none.
@@ -192,8 +200,8 @@ impl Cpu {
         }
     }
 
-    /// Forgets what is in the queues and which ports it has: all are gone over a restore. With all other CPUs stopped
-    /// and interrupts off.
+    /// Forgets what is in the queues, which ports it has, and that the hypervisor has its control block: all that is
+    /// gone over a restore. With all other CPUs stopped and interrupts off.
     pub(super) fn forget(&self) {
         // SAFETY: No CPU is in an upcall: the others are stopped, and this one has interrupts off.
         let position = unsafe { &mut *self.position.get() };
@@ -202,6 +210,7 @@ impl Cpu {
             word.store(0, SeqCst);
         });
         self.ports.store(0, Relaxed);
+        self.unregister();
     }
 
     /// Counts a port as bound to it.

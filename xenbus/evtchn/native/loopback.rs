@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Events from this guest to itself: shows whether and how fast they arrive on each CPU, and that worthless ones are
-//! slowed down, with nobody else involved.
+//! Events from this guest to itself and from the hypervisor's timers: shows whether and how fast they arrive on each CPU,
+//! and that worthless ones are slowed down, with nobody else involved.
 
 use super::{
     cpu::Cpu,
@@ -9,13 +9,17 @@ use super::{
     Events,
     Outcome, //
 };
-use crate::evtchn::{
-    owner::Binding,
-    Channel,
-    Handler, //
+use crate::{
+    evtchn::{
+        owner::Binding,
+        Channel,
+        Handler, //
+    },
+    hypercall, //
 };
 use kernel::{
     debugfs,
+    error::to_result,
     fmt,
     prelude::*,
     processor::cpu_relax,
@@ -51,6 +55,29 @@ struct Receiver {
     worthless: Atomic<bool>,
 }
 
+impl Receiver {
+    /// One that has seen nothing.
+    fn new() -> Result<Arc<Self>> {
+        let new = Self {
+            seen: Atomic::new(0),
+            worthless: Atomic::new(false),
+        };
+        Ok(Arc::new(new, GFP_KERNEL)?)
+    }
+
+    /// Waits until more events than that have arrived.
+    fn wait(&self, seen: u64) -> Result {
+        let start = Instant::<Monotonic>::now();
+        while self.seen.load(Acquire) <= seen {
+            if start.elapsed() > LIMIT {
+                return Err(ETIME);
+            }
+            cpu_relax();
+        }
+        Ok(())
+    }
+}
+
 impl Handler for Receiver {
     fn event(&self) -> Outcome {
         self.seen.fetch_add(1, Release);
@@ -74,37 +101,22 @@ struct Pair {
 
 impl Pair {
     fn new() -> Result<Self> {
-        let receiver = Arc::new(
-            Receiver {
-                seen: Atomic::new(0),
-                worthless: Atomic::new(false),
-            },
-            GFP_KERNEL,
-        )?;
+        let receiver = Receiver::new()?;
         let from = Channel::bind_unbound(SELF, "loopback-from", receiver.clone())?;
         let to = Channel::bind_interdomain(SELF, from.port(), "loopback-to", receiver.clone())?;
         let pair = Self { to, from, receiver };
         // The hypervisor raises one when two ports are bound to each other.
-        pair.wait(0)?;
+        pair.receiver.wait(0)?;
         Ok(pair)
-    }
-
-    /// Waits until more events than that have arrived.
-    fn wait(&self, seen: u64) -> Result {
-        let start = Instant::<Monotonic>::now();
-        while self.receiver.seen.load(Acquire) <= seen {
-            if start.elapsed() > LIMIT {
-                return Err(ETIME);
-            }
-            cpu_relax();
-        }
-        Ok(())
     }
 
     /// Has the events handled on a CPU.
     fn move_to(&self, cpu: &Cpu) -> Result {
         match &self.to.binding {
-            Some(Binding::Native(binding)) => binding.line.move_to(cpu),
+            Some(Binding::Native(binding)) => {
+                // SAFETY: The interrupt is the channel's as long as that is bound.
+                to_result(unsafe { bindings::rxen_irq_move(binding.line.irq(), cpu.number()) })
+            }
             _ => Err(ENODEV),
         }
     }
@@ -115,7 +127,7 @@ impl Pair {
         for _ in 0..EVENTS {
             let seen = self.receiver.seen.load(Acquire);
             self.from.notify();
-            self.wait(seen)?;
+            self.receiver.wait(seen)?;
         }
         Ok(start.elapsed().as_nanos() / EVENTS as i64)
     }
@@ -134,6 +146,39 @@ impl Pair {
             self.receiver.seen.load(Acquire) - seen,
         )
     }
+}
+
+/// Has the hypervisor's timer of a CPU go off and its virtual interrupt arrive.
+fn ring_timer(cpu: &Cpu) -> Result {
+    let receiver = Receiver::new()?;
+    let _timer = Channel::bind_virq(
+        bindings::VIRQ_TIMER,
+        cpu.number(),
+        "loopback-timer",
+        receiver.clone(),
+    )?;
+    let mut started = Err(EIO);
+    let mut start = (cpu.vcpu(), &mut started);
+    let data: *mut (u32, &mut Result) = &mut start;
+    // SAFETY: The function takes this very data, which outlives the call.
+    to_result(unsafe { bindings::rxen_on_cpu(cpu.number(), Some(start_timer), data.cast()) })?;
+    started?;
+    receiver.wait(0)
+}
+
+/// Starts the timer of this CPU, which only the CPU itself may.
+unsafe extern "C" fn start_timer(data: *mut c_void) {
+    // SAFETY: `ring_timer` passes this, and waits.
+    let (vcpu, started) = unsafe { &mut *data.cast::<(u32, &mut Result)>() };
+    // Long past, so it goes off at once.
+    let mut argument = bindings::vcpu_set_singleshot_timer {
+        timeout_abs_ns: 1,
+        flags: 0,
+    };
+    // SAFETY: This is the argument of the operation; it points at nothing.
+    let result =
+        unsafe { hypercall::vcpu_op(bindings::VCPUOP_set_singleshot_timer, *vcpu, &mut argument) };
+    **started = result;
 }
 
 /// The contents of the debugfs file `evtchn_loopback`.
@@ -163,6 +208,13 @@ fn run(events: &Events, f: &mut fmt::Formatter<'_>) -> Result<fmt::Result> {
             EVENTS,
             nanoseconds
         ));
+        if written.is_err() {
+            return Ok(written);
+        }
+    }
+    for cpu in events.cpus.iter().filter(|cpu| cpu.is_ready()) {
+        ring_timer(cpu)?;
+        let written = f.write_fmt(fmt!("timer {} arrived\n", cpu.number()));
         if written.is_err() {
             return Ok(written);
         }

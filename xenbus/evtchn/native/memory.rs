@@ -24,6 +24,7 @@ use core::{
     },
 };
 use kernel::{
+    interrupt::local_interrupt_disable,
     page::{
         Page,
         PAGE_SIZE, //
@@ -142,8 +143,8 @@ pub(super) fn gfn(page: NonNull<AtomicU32>) -> u64 {
 ///
 /// # Invariants
 ///
-/// Each of the first `count` entries is the address of a page of words that stays until native event channels end. Only
-/// who holds the pool's lock adds entries; entries stay set when `count` shrinks over a restore.
+/// Each entry that is set is the address of a page of words that stays until native event channels end; the hypervisor
+/// has the first `count` of them. Entries are set in their order, by who holds the pool's lock.
 pub(super) struct Array {
     pages: [Atomic<*mut AtomicU32>; PAGES],
     count: Atomic<usize>,
@@ -180,39 +181,53 @@ impl Array {
     /// lock.
     pub(super) fn reach(&self, port: u32, pages: &mut KVec<Page>) -> Result {
         while port >= self.ports() {
-            let entry = self.pages.get(self.count.load(Relaxed)).ok_or(ENOSPC)?;
-            if entry.load(Relaxed).is_null() {
-                let page = new_page()?;
-                let address = address(&page);
-                pages.push(page, GFP_KERNEL)?;
-                entry.store(address.as_ptr(), Relaxed);
+            if self.extend()? {
+                continue;
             }
-            self.add(entry)?;
+            let page = new_page()?;
+            let address = address(&page);
+            pages.push(page, GFP_KERNEL)?;
+            self.place(address)?;
         }
         Ok(())
     }
 
-    /// Gives the hypervisor the next page, with all ports masked.
-    fn add(&self, entry: &Atomic<*mut AtomicU32>) -> Result {
-        let first = NonNull::new(entry.load(Relaxed)).ok_or(EINVAL)?;
+    /// Puts a page behind the others that were ever added.
+    fn place(&self, page: NonNull<AtomicU32>) -> Result {
+        let mut entries = self.pages.iter();
+        let entry = entries.find(|entry| entry.load(Relaxed).is_null());
+        entry.ok_or(ENOSPC)?.store(page.as_ptr(), Relaxed);
+        Ok(())
+    }
+
+    /// Gives the hypervisor the next page, with all ports masked; false if it has all. A restore does not come in
+    /// between: it would give the hypervisor the pages in another order than this would count them.
+    fn extend(&self) -> Result<bool> {
+        let _off = local_interrupt_disable();
+        let count = self.count.load(Relaxed);
+        let entry = self.pages.get(count).map(|entry| entry.load(Relaxed));
+        let Some(first) = entry.and_then(NonNull::new) else {
+            return Ok(false);
+        };
         for word in 0..WORDS {
             // SAFETY: The entry is a page of words.
             unsafe { first.add(word).as_ref() }.store(fifo::MASKED, SeqCst);
         }
         calls::expand_array(gfn(first))?;
-        // INVARIANT: The entry is set.
-        self.count.store(self.count.load(Relaxed) + 1, Release);
-        Ok(())
+        // INVARIANT: The hypervisor has it now.
+        self.count.store(count + 1, Release);
+        Ok(true)
     }
 
-    /// Gives the hypervisor all pages anew after a restore. With all other CPUs stopped.
-    pub(super) fn restore(&self) -> Result {
-        let before = self.count.load(Relaxed);
+    /// Forgets that the hypervisor has any page. With all other CPUs stopped.
+    pub(super) fn forget(&self) {
         self.count.store(0, Relaxed);
-        self.pages
-            .iter()
-            .take(before)
-            .try_for_each(|entry| self.add(entry))
+    }
+
+    /// Gives the hypervisor all pages that it does not have. With all other CPUs stopped.
+    pub(super) fn restore(&self) -> Result {
+        while self.extend()? {}
+        Ok(())
     }
 }
 

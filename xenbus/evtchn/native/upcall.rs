@@ -17,6 +17,12 @@ use kernel::{
     sync::{
         atomic::Relaxed,
         rcu, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
 use rxen_bindings as bindings;
@@ -68,6 +74,25 @@ pub(super) unsafe fn rescue(events: &Events, cpu: &Cpu) {
     };
     // SAFETY: The caller promises that nobody else is in there.
     unsafe { cpu.drain(&events.ports(), false, event) };
+}
+
+/// How long the hypervisor has for a call.
+const PATIENCE: Delta = Delta::from_secs(1);
+
+/// Whether a CPU is called when the hypervisor finds, on the occasion of `ask`, that it is to be. May sleep.
+pub(super) fn answers(cpu: &Cpu, ask: impl FnOnce() -> Result) -> Result<bool> {
+    let info = super::memory::VcpuInfo::new(cpu.vcpu()).ok_or(ENODEV)?;
+    let before = cpu.upcalls();
+    info.upcall_pending().store(1, SeqCst);
+    ask()?;
+    let start = Instant::<Monotonic>::now();
+    while cpu.upcalls() == before {
+        if start.elapsed() > PATIENCE {
+            return Ok(false);
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    Ok(true)
 }
 
 /// Calling the guest by the interrupt of the platform device, whatever CPU that goes to. Only the first virtual CPU's

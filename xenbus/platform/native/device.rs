@@ -143,7 +143,9 @@ unsafe fn callback_via(device: *mut bindings::pci_dev) -> u64 {
 }
 
 /// The registered driver, which has taken the device.
-pub(super) struct Registration(Pin<KBox<driver::Registration<pci::Adapter<PlatformDevice>>>>);
+pub(super) struct Registration {
+    _driver: Pin<KBox<driver::Registration<pci::Adapter<PlatformDevice>>>>,
+}
 
 impl Registration {
     /// Registers the driver. To be called once.
@@ -154,10 +156,9 @@ impl Registration {
     pub(super) fn new(module: &'static ThisModule) -> Result<(Self, Offer)> {
         // SAFETY: Called once, when the module is loaded.
         unsafe { OFFER.init() };
-        let registration = Self(KBox::pin_init(
-            driver::Registration::new(c"rxenbus", module),
-            GFP_KERNEL,
-        )?);
+        let registration = Self {
+            _driver: KBox::pin_init(driver::Registration::new(c"rxenbus", module), GFP_KERNEL)?,
+        };
         // The driver core probes before the registration returns.
         let offer = *OFFER.lock();
         match offer {

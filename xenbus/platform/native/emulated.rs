@@ -35,8 +35,8 @@ const STORAGE_SATA: u32 = 0x0106;
 const STORAGE_NVME: u32 = 0x0108;
 const NETWORK_ETHERNET: u32 = 0x0200;
 
-/// What was unplugged, as the bits of the protocol.
-static UNPLUGGED: Atomic<u32> = Atomic::new(0);
+/// What is unplugged after a restore, as the bits of the protocol.
+static REPLAYED: Atomic<u32> = Atomic::new(0);
 /// Cards stay that are the twins of paravirtual ones.
 static KEEPS_NICS: Atomic<bool> = Atomic::new(false);
 /// How many of the first disks stay emulated; 0 if none.
@@ -248,23 +248,24 @@ pub(super) fn start() -> Result {
         return Err(EINVAL);
     };
     let supported = is_supported();
-    let mut unplugged = 0;
+    let mut replayed = 0;
     for kind in Kind::ALL {
         let fate = settle(request, kind, supported)?;
-        if fate == Fate::Unplugged {
-            unplugged |= u32::from(kind.bit());
+        if fate.is_replayed(request, kind) {
+            replayed |= u32::from(kind.bit());
         }
         if kind == Kind::Nics {
             KEEPS_NICS.store(fate.keeps_twins_away(), Relaxed);
         }
     }
-    UNPLUGGED.store(unplugged, Relaxed);
+    // Where the host lets nothing be unplugged, there is nothing to try again.
+    REPLAYED.store(if supported { replayed } else { 0 }, Relaxed);
     Ok(())
 }
 
-/// Unplugs again what was unplugged: after a restore there is a new device model, which has all devices. Any context.
+/// Unplugs what this guest has none of: after a restore there is a new device model, which has all devices. Any context.
 pub(super) fn resume() {
-    let bits = UNPLUGGED.load(Relaxed);
+    let bits = REPLAYED.load(Relaxed);
     if bits == 0 {
         return;
     }

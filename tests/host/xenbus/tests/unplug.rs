@@ -82,6 +82,26 @@ fn what_is_in_use_stays_whatever_is_asked_for() {
 }
 
 #[test]
+fn a_restore_unplugs_what_is_not_there_and_nothing_else() {
+    for kind in Kind::ALL {
+        for (request, expected) in [
+            // The second load of the module finds nothing any more of what the first one has unplugged.
+            (Request::Auto, [true, true, false, false]),
+            (Request::These(11), [true, true, true, false]),
+            (Request::These(11 & !kind.bit()), [false; 4]),
+            (Request::Never, [false; 4]),
+            (Request::Unnecessary, [false; 4]),
+        ] {
+            assert_eq!(
+                USES.map(|found| Fate::of(request, kind, found).is_replayed(request, kind)),
+                expected,
+                "{request:?} {kind:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn twins_are_left_alone_exactly_where_the_emulated_devices_stay() {
     let requests = [
         Request::Auto,
