@@ -154,6 +154,14 @@ impl Incoming {
         Ok(Span::new(window.consumed, window.used()))
     }
 
+    /// All that there was is taken as read; returns the index to publish.
+    pub fn skip(&mut self) -> u32 {
+        let window = &mut self.0;
+        // INVARIANT: None left.
+        window.consumed = window.produced;
+        window.consumed
+    }
+
     /// Bytes were read, not more than there were; returns the index to publish.
     pub fn read(&mut self, length: usize) -> u32 {
         let window = &mut self.0;

@@ -46,6 +46,26 @@ fn a_ring_that_was_used_before_is_gone_on_with() {
 }
 
 #[test]
+fn what_a_former_connection_left_is_skipped() {
+    for start in STARTS {
+        for left in [0, 1, 700, SIZE] {
+            let producer = start.wrapping_add(left);
+            let mut incoming = Incoming::attach(start, producer).expect("in order");
+            let consumer = incoming.skip();
+            assert_eq!(consumer, producer);
+            assert_eq!(incoming.data(consumer, producer), Ok(None));
+            // What comes next is read from there on, and there is room for all of it.
+            let end = producer.wrapping_add(SIZE);
+            let next = incoming
+                .data(consumer, end)
+                .expect("in order")
+                .expect("data");
+            assert_eq!(next.offset, (producer % SIZE) as usize);
+        }
+    }
+}
+
+#[test]
 fn a_ring_that_claims_more_than_it_holds_is_refused() {
     for start in STARTS {
         for more in [SIZE + 1, 1 << 31, u32::MAX] {
