@@ -119,11 +119,6 @@ pub fn read_flag(directory: &CStr, node: &CStr) -> bool {
     }
 }
 
-/// Tells whether a node exists.
-pub fn exists(directory: &CStr, node: &CStr) -> bool {
-    owner::exists(directory, node)
-}
-
 /// Lists the names of a directory's nodes.
 pub fn list(directory: &CStr, node: &CStr) -> Result<KVec<CString>> {
     owner::list(directory, node)

@@ -301,11 +301,6 @@ pub(super) fn read(
     call(&connection()?, kind::READ, transaction, path)
 }
 
-/// Tells whether a node exists.
-pub(super) fn exists(directory: &CStr, node: &CStr) -> bool {
-    read(None, directory, node).is_ok()
-}
-
 /// Lists a directory.
 pub(super) fn list(directory: &CStr, node: &CStr) -> Result<KVec<CString>> {
     let connection = connection()?;

@@ -122,11 +122,6 @@ impl Outgoing {
         window.produced = window.produced.wrapping_add(length);
         window.produced
     }
-
-    /// Whether the other end has taken all, as far as is known.
-    pub fn is_drained(&self) -> bool {
-        self.0.used() == 0
-    }
 }
 
 /// The direction in which this end reads.
