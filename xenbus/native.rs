@@ -26,6 +26,8 @@ use kernel::{
 /// The fields are dropped in their order, the reverse of the order of [`Core::new`]: each stands on the ones below it.
 #[pin_data]
 pub(crate) struct Core {
+    // Made last: a program that has it open keeps the module, but not one that fails to load.
+    _programs: Pin<KBox<store::native::Device>>,
     bus: bus::native::Bus,
     #[pin]
     store_report: debugfs::File<store::native::Report>,
@@ -60,6 +62,7 @@ impl Core {
             store: store::native::Client::start(module_parameters::store_timeout.value())?,
             store_report <- debugfs.read_only_file(c"store", store::native::Report),
             bus: bus::native::Bus::start()?,
+            _programs: store::native::Device::register()?,
         })
     }
 }

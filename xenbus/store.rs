@@ -119,11 +119,6 @@ pub fn read_flag(directory: &CStr, node: &CStr) -> bool {
     }
 }
 
-/// Tells whether a node exists.
-pub fn exists(directory: &CStr, node: &CStr) -> bool {
-    owner::exists(directory, node)
-}
-
 /// Lists the names of a directory's nodes.
 pub fn list(directory: &CStr, node: &CStr) -> Result<KVec<CString>> {
     owner::list(directory, node)
@@ -163,14 +158,15 @@ pub fn transaction(mut body: impl FnMut(&Transaction) -> Result) -> Result {
     })
 }
 
-/// What is called when a watched node or one below it changes; in process context, one at a time.
+/// What is called when a watched node or one below it changes; in process context, one at a time. A disk may wait for
+/// it: it must not wait for work on other queues, nor for another handler.
 pub trait WatchHandler: Send + Sync + 'static {
     /// `path` is the node that changed, or the watched path itself where more has changed than was kept.
     fn changed(&self, path: &CStr);
 }
 
-/// A watch on a node and all below it. Dropping it ends the watch and waits until its handler is done; it must not be
-/// dropped in its own handler.
+/// A watch on a node and all below it. Dropping it ends the watch, waits until its handler is done, and lets go of the
+/// handler; it must not be dropped in its own handler, nor in one for which its own may wait.
 pub struct Watch(#[expect(dead_code)] owner::Watch);
 
 impl Watch {

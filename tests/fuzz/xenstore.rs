@@ -167,13 +167,19 @@ fn requests(data: &[u8]) {
     let mut stream = Vec::new();
     let (mut made, mut ended) = (0, 0);
     let mut last = 0;
+    let kinds = [kind::READ, kind::TRANSACTION_START];
     for step in data.chunks_exact(2) {
         let (what, how) = (step[0], step[1]);
         match what % 6 {
             0 => {
                 let transaction = u32::from(how & 1);
                 let request = Request(vec![what; usize::from(how)]);
-                if let Ok(id) = table.add(kind::READ, transaction, request, how.into()) {
+                if let Ok(id) = table.add(
+                    kinds[usize::from(what >> 7)],
+                    transaction,
+                    request,
+                    how.into(),
+                ) {
                     (made, last) = (made + 1, id);
                 }
             }
@@ -191,15 +197,12 @@ fn requests(data: &[u8]) {
             }
             2 => {
                 let header = Header {
-                    kind: if what & 0x80 == 0 {
-                        kind::READ
-                    } else {
-                        kind::WRITE
-                    },
+                    kind: kinds[usize::from(what >> 7)],
                     id: last.wrapping_sub(u32::from(how % 8)),
                     ..Header::default()
                 };
-                ended += usize::from(!matches!(table.reply(&header), Match::Unknown));
+                let met = table.reply(&header);
+                ended += usize::from(!matches!(met, Match::Unknown | Match::Late));
             }
             3 => table.expire(how.into(), |_| ended += 1),
             4 => table.give_up(
@@ -222,7 +225,7 @@ fn requests(data: &[u8]) {
 /// What was sent over one connection is messages, of which the last may not be whole.
 fn whole_messages(mut stream: &[u8]) {
     while let Some(header) = stream.first_chunk().map(Header::decode) {
-        assert_eq!(header.kind, kind::READ);
+        assert!([kind::READ, kind::TRANSACTION_START].contains(&header.kind));
         assert!(header.length < 256);
         stream = stream
             .get(HEADER_SIZE + header.length as usize..)

@@ -49,7 +49,7 @@ impl<T, S: DerefMut<Target = [Option<T>]>> Backlog<T, S> {
             self.overflow = true;
             return false;
         }
-        let place = (self.first + self.count) % self.places.len();
+        let place = self.round(self.first + self.count);
         if let Some(place) = self.places.get_mut(place) {
             // INVARIANT: The next place is filled, and there was one.
             *place = Some(event);
@@ -70,9 +70,14 @@ impl<T, S: DerefMut<Target = [Option<T>]>> Backlog<T, S> {
         }
         let event = self.places.get_mut(self.first).and_then(Option::take);
         // INVARIANT: One filled place less at the front.
-        self.first = (self.first + 1) % self.places.len();
+        self.first = self.round(self.first + 1);
         self.count -= 1;
         event.map(Event::Changed)
+    }
+
+    /// A place, counted on round the end.
+    fn round(&self, place: usize) -> usize {
+        place.checked_rem(self.places.len()).unwrap_or(0)
     }
 
     /// Forgets all events.

@@ -21,8 +21,8 @@ int rxen_store_start(void)
 {
 	/* A disk that reconnects waits for it, and memory may wait for the disk. */
 	store_queue = alloc_workqueue("rxen-store", WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
-	/* Handlers wait for work on other queues, which one for memory reclaim must not. */
-	watch_queue = alloc_workqueue("rxen-watch", WQ_UNBOUND, 0);
+	/* So do the events that it waits for; handlers must not wait for work on queues that are not for memory reclaim. */
+	watch_queue = alloc_workqueue("rxen-watch", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (store_queue && watch_queue)
 		return 0;
 	rxen_store_stop();
@@ -48,10 +48,10 @@ void rxen_store_event(void)
 	queue_work(store_queue, &store_work);
 }
 
-/* Not later than that; sooner if it was asked for sooner. */
+/* So long after the last time that this is called, which is whenever messages are moved. */
 void rxen_store_tick(unsigned int milliseconds)
 {
-	queue_delayed_work(store_queue, &store_tick, msecs_to_jiffies(milliseconds));
+	mod_delayed_work(store_queue, &store_tick, msecs_to_jiffies(milliseconds));
 }
 
 struct workqueue_struct *rxen_store_watches(void)

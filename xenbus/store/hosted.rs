@@ -60,12 +60,6 @@ pub(super) fn read(
     Ok(value)
 }
 
-/// Tells whether a node exists.
-pub(super) fn exists(directory: &CStr, node: &CStr) -> bool {
-    // SAFETY: Both strings end with a NUL.
-    unsafe { bindings::xenbus_exists(raw(None), directory.as_char_ptr(), node.as_char_ptr()) != 0 }
-}
-
 /// Lists a directory.
 pub(super) fn list(directory: &CStr, node: &CStr) -> Result<KVec<CString>> {
     let mut count: c_uint = 0;

@@ -57,6 +57,8 @@ pub enum Match<T> {
     Reply(T),
     /// This request, but of another type.
     WrongType(T),
+    /// The opening of a transaction that was given up: the transaction is there, and nobody knows of it.
+    Late,
     /// A request that was given up or never made, or of which a part is still to be sent.
     Unknown,
 }
@@ -70,11 +72,16 @@ pub enum Sending {
     Full,
 }
 
+/// How many late openings of transactions are remembered.
+const LATE: usize = 8;
+
 /// The table of requests.
 pub struct Matcher<T, S: DerefMut<Target = [Slot<T>]>> {
     slots: S,
     count: u64,
     first_number: u32,
+    // The numbers of transactions' openings that were sent and then given up, as long as they may have a reply.
+    late: [Option<u32>; LATE],
 }
 
 impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
@@ -85,6 +92,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
             slots,
             count: 0,
             first_number,
+            late: [None; LATE],
         }
     }
 
@@ -155,6 +163,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
                 return Ok(Sending::Full);
             }
             if entry.given_up {
+                remember(&mut self.late, &entry.header);
                 self.vacate(place);
             }
         }
@@ -189,12 +198,27 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
             .iter()
             .position(|slot| slot.0.as_ref().is_some_and(belongs));
         let Some(entry) = place.and_then(|place| self.vacate(place)) else {
-            return Match::Unknown;
+            return self.late_reply(reply);
         };
         if reply.kind == entry.header.kind || reply.kind == kind::ERROR {
             Match::Reply(entry.request)
         } else {
             Match::WrongType(entry.request)
+        }
+    }
+
+    /// What a reply means that belongs to no request.
+    fn late_reply(&mut self, reply: &Header) -> Match<T> {
+        match self.late.iter_mut().find(|late| **late == Some(reply.id)) {
+            Some(late) => {
+                *late = None;
+                if reply.kind == kind::TRANSACTION_START {
+                    Match::Late
+                } else {
+                    Match::Unknown
+                }
+            }
+            None => Match::Unknown,
         }
     }
 
@@ -218,11 +242,15 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
             }
             ended(&entry.request);
             // What is in the ring in part must follow whole, or the stream is broken.
-            if matches!(entry.progress, Progress::Partly(_)) {
-                entry.given_up = true;
-            } else {
-                *slot = None;
+            match entry.progress {
+                Progress::Partly(_) => {
+                    entry.given_up = true;
+                    continue;
+                }
+                Progress::Sent => remember(&mut self.late, &entry.header),
+                Progress::Waiting => {}
             }
+            *slot = None;
         }
     }
 
@@ -236,6 +264,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
     /// The connection is a new one, to which all that was sent is unknown. What belongs to no transaction is sent once
     /// more, in the old order; the transactions are gone, and their requests are handed to `ended`.
     pub fn restart(&mut self, mut ended: impl FnMut(T)) {
+        self.late = [None; LATE];
         for place in 0..self.slots.len() {
             let Some(Slot(Some(entry))) = self.slots.get_mut(place) else {
                 continue;
@@ -249,6 +278,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
 
     /// Gives all requests up at once, those that were sent in part as well: the connection is broken.
     pub fn clear(&mut self, mut ended: impl FnMut(T)) {
+        self.late = [None; LATE];
         for place in 0..self.slots.len() {
             self.vacate_unless_silent(place, &mut ended);
         }
@@ -266,6 +296,15 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
 
     fn entries(&self) -> impl Iterator<Item = &Entry<T>> {
         self.slots.iter().filter_map(|slot| slot.0.as_ref())
+    }
+}
+
+/// Remembers that a request is in the ring and was given up, if it opens a transaction; the oldest is forgotten.
+fn remember(late: &mut [Option<u32>; LATE], header: &Header) {
+    if header.kind == kind::TRANSACTION_START {
+        late.rotate_right(1);
+        let [first, ..] = late;
+        *first = Some(header.id);
     }
 }
 

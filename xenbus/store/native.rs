@@ -49,8 +49,7 @@ use kernel::{
     time::{
         delay::fsleep,
         Delta, //
-    },
-    workqueue::Queue, //
+    }, //
 };
 use rxen_bindings as bindings;
 
@@ -64,6 +63,7 @@ mod state;
 mod watch;
 
 pub(crate) use connection::NoIo;
+pub(crate) use file::Device;
 pub(crate) use report::Report;
 pub(crate) use watch::Watch;
 
@@ -123,8 +123,6 @@ impl Drop for Queues {
 
 /// The client: as long as it lives, this guest has a connection to xenstored.
 pub(crate) struct Client {
-    // Goes first: no program may come any more.
-    device: Option<Pin<KBox<file::Device>>>,
     connection: Arc<Connection>,
     _queues: Queues,
 }
@@ -150,8 +148,7 @@ impl Client {
         let limit = limit.clamp(1, 3600) * 1000;
         let connection = Connection::new(link, limit, random)?;
         *CONNECTION.lock() = Some(connection.clone());
-        let mut client = Self {
-            device: None,
+        let client = Self {
             connection,
             _queues: queues,
         };
@@ -159,14 +156,12 @@ impl Client {
         reset_watches(&client.connection).inspect_err(|error| {
             pr_err!("xenstore: xenstored does not answer ({error:?}); does it run in dom0?\n");
         })?;
-        client.device = Some(file::Device::register()?);
         Ok(client)
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.device = None;
         self.connection.close(SETTLE_MS);
         *CONNECTION.lock() = None;
     }
@@ -220,15 +215,8 @@ extern "C" fn rxen_store_pump() {
 
 /// Moves messages; has the watches registered again where xenstored does not know them any more.
 fn pump(connection: &Arc<Connection>) {
-    if !connection.pump() {
-        return;
-    }
-    // SAFETY: The queue exists as long as a connection that is not closed.
-    let queue = unsafe { Queue::from_raw(bindings::rxen_store_watches()) };
-    let connection = connection.clone();
-    let spawned = queue.try_spawn(GFP_KERNEL, move || Watches::register_all(&connection));
-    if spawned.is_err() {
-        pr_err!("xenstore: no memory to register the watches again\n");
+    if connection.pump() {
+        connection.register_again();
     }
 }
 
@@ -311,11 +299,6 @@ pub(super) fn read(
 ) -> Result<KVec<u8>> {
     let path = join(directory, node)?;
     call(&connection()?, kind::READ, transaction, path)
-}
-
-/// Tells whether a node exists.
-pub(super) fn exists(directory: &CStr, node: &CStr) -> bool {
-    read(None, directory, node).is_ok()
 }
 
 /// Lists a directory.
@@ -422,7 +405,11 @@ pub(super) fn pause(failed: u32) {
 ///
 /// `ETIME` if it does not come to its end; then nothing is held back.
 pub(crate) fn suspend() -> Result {
-    connection()?.park(SETTLE_MS)
+    let connection = connection()?;
+    connection.park(SETTLE_MS).inspect_err(|_| {
+        // What was held back.
+        pump(&connection);
+    })
 }
 
 /// After a suspend, restored or cancelled. After a restore the ring is a new one: connects to it and registers all
@@ -433,6 +420,8 @@ pub(crate) fn suspend() -> Result {
 /// What the hypervisor says where there is no ring after the restore, after a line in the log: then all requests fail
 /// until the next restore.
 pub(crate) fn resume(restored: bool) -> Result {
+    // The disks are at rest, and memory must not wait for them.
+    let _memory = NoIo::begin();
     let connection = connection()?;
     if !restored {
         connection.unpark();
@@ -442,7 +431,10 @@ pub(crate) fn resume(restored: bool) -> Result {
     report::COUNTERS.restores.count();
     // Of the former ring: nothing is sent over it any more.
     drop(connection.take_channel());
-    let attached = attach().map(|link| connection.replace(link));
+    let attached = attach().map(|mut link| {
+        link.skip();
+        connection.replace(link);
+    });
     if let Err(error) = attached {
         pr_err!(
             "xenstore: no ring to xenstored after the restore ({error:?}); nothing can be attached or detached until \

@@ -27,14 +27,6 @@ pub(super) fn read(
     }
 }
 
-/// Tells whether a node exists.
-pub(super) fn exists(directory: &CStr, node: &CStr) -> bool {
-    by_mode! {
-        native: native::exists(directory, node),
-        hosted: hosted::exists(directory, node),
-    }
-}
-
 /// Lists a directory.
 pub(super) fn list(directory: &CStr, node: &CStr) -> Result<KVec<CString>> {
     by_mode! {

@@ -122,11 +122,6 @@ impl Outgoing {
         window.produced = window.produced.wrapping_add(length);
         window.produced
     }
-
-    /// Whether the other end has taken all, as far as is known.
-    pub fn is_drained(&self) -> bool {
-        self.0.used() == 0
-    }
 }
 
 /// The direction in which this end reads.
@@ -152,6 +147,14 @@ impl Incoming {
         // INVARIANT: Not further than there was room.
         window.produced = producer;
         Ok(Span::new(window.consumed, window.used()))
+    }
+
+    /// All that there was is taken as read; returns the index to publish.
+    pub fn skip(&mut self) -> u32 {
+        let window = &mut self.0;
+        // INVARIANT: None left.
+        window.consumed = window.produced;
+        window.consumed
     }
 
     /// Bytes were read, not more than there were; returns the index to publish.

@@ -35,7 +35,14 @@ use kernel::{
         delay::fsleep,
         Delta, //
     },
-    types::NotThreadSafe, //
+    types::NotThreadSafe,
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Queue,
+        Work,
+        WorkItem, //
+    }, //
 };
 use rxen_bindings as bindings;
 
@@ -49,6 +56,21 @@ pub(super) struct Connection {
     pub(super) limit: u32,
     #[pin]
     state: Mutex<State>,
+    // Registers all watches again. Part of the connection, so that it never lacks memory.
+    #[pin]
+    rewatch: Work<Connection>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Connection { self.rewatch }
+}
+
+impl WorkItem for Connection {
+    type Pointer = Arc<Connection>;
+
+    fn run(this: Arc<Connection>) {
+        Watches::register_all(&this);
+    }
 }
 
 impl Connection {
@@ -60,6 +82,7 @@ impl Connection {
                 watches <- Watches::new(),
                 limit,
                 state <- new_mutex!(state),
+                rewatch <- new_work!("rxen rewatch"),
             }),
             GFP_KERNEL,
         )
@@ -98,6 +121,14 @@ impl Connection {
         core::mem::take(&mut state.rewatch)
     }
 
+    /// Has all watches registered again, soon and elsewhere.
+    pub(super) fn register_again(self: &Arc<Self>) {
+        // SAFETY: The queue exists as long as a connection that is not closed.
+        let queue = unsafe { Queue::from_raw(bindings::rxen_store_watches()) };
+        // Where it is queued already, it has not begun.
+        let _ = queue.enqueue(self.clone());
+    }
+
     /// Puts a request among those that are sent; [`Self::pump`] sends it.
     ///
     /// # Errors
@@ -117,10 +148,8 @@ impl Connection {
             if request.transaction != 0 && connection != state.connection {
                 return Err(EAGAIN);
             }
-            let (kind, transaction) = (request.kind, request.transaction);
-            let deadline = now_ms() + u64::from(self.limit);
-            match state.requests.add(kind, transaction, request, deadline) {
-                Ok(_) => break,
+            match state.add(request, now_ms() + u64::from(self.limit)) {
+                Ok(()) => break,
                 Err(back) => request = back,
             }
             drop(state);

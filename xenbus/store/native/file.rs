@@ -21,6 +21,7 @@ use super::{
         Transaction,
         WatchHandler, //
     },
+    connection::NoIo,
     report::COUNTERS,
     request::{
         Answer,
@@ -48,7 +49,7 @@ use rxen_bindings as bindings;
 mod device;
 mod output;
 
-pub(super) use device::Device;
+pub(crate) use device::Device;
 
 use output::Output;
 
@@ -140,12 +141,19 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// `E2BIG` for a message that xenstored would not take; `ENOMEM`. What was written of the message is forgotten.
-    fn write(this: &Arc<Self>, mut bytes: &[u8]) -> Result {
+    /// `E2BIG` for a message that xenstored would not take, `ENOMEM`: what was written of the message is forgotten.
+    /// `ENOBUFS` for a program that does not read what it has asked for.
+    fn write(this: &Arc<Self>, all: &[u8]) -> Result<usize> {
+        let _memory = NoIo::begin();
         let mut input = this.input.lock();
+        let mut bytes = all;
         while !bytes.is_empty() {
+            if this.output.lock().is_clogged() {
+                let done = all.len() - bytes.len();
+                return if done > 0 { Ok(done) } else { Err(ENOBUFS) };
+            }
             let (taken, header, payload) = match input.framer.take(bytes) {
-                Ok((_, None)) => return Ok(()),
+                Ok((_, None)) => break,
                 Ok((taken, Some(message))) => {
                     let mut payload = KVec::new();
                     payload.extend_from_slice(message.payload, GFP_KERNEL)?;
@@ -159,7 +167,7 @@ impl OpenFile {
             bytes = bytes.get(taken..).unwrap_or_default();
             Self::act(this, &mut input, header, payload)?;
         }
-        Ok(())
+        Ok(all.len())
     }
 
     /// Acts on a message of the program. What xenstored would refuse or refuses is told by a reply.
@@ -208,8 +216,10 @@ impl OpenFile {
         match Self::forward(this, header, payload) {
             Ok(()) => Ok(Ended::Sent),
             Err(error) => {
-                this.forget(header.transaction);
-                // It has ended with the connection that it was part of.
+                // It has ended with the connection that it was part of; else it is still open.
+                if error == EAGAIN {
+                    this.forget(header.transaction);
+                }
                 if error == EAGAIN && !commit {
                     Ok(Ended::WithConnection)
                 } else {
@@ -300,6 +310,8 @@ impl OpenFile {
     fn started(&self, transaction: Transaction) -> Result {
         let mut transactions = self.transactions.lock();
         if !transactions.closed {
+            // One of a connection that is over may have had the same number.
+            transactions.open.retain(|open| open.id != transaction.id);
             transactions.open.push(transaction, GFP_KERNEL)?;
             return Ok(());
         }
@@ -313,6 +325,7 @@ impl OpenFile {
 
     /// An event of a watch of the program.
     fn event(&self, events: &Events, path: &CStr) {
+        let _memory = NoIo::begin();
         let told = events.message(path).and_then(|event| {
             self.output
                 .lock()

@@ -78,6 +78,9 @@ impl Link {
 
     /// Takes over the indices that are in the ring.
     pub(super) fn attach(&mut self) -> Result<(), Corrupt> {
+        // After a reconnection: its end before the indices.
+        // SAFETY: A memory barrier.
+        unsafe { bindings::rxen_virt_rmb() };
         let outgoing = Outgoing::attach(
             self.load(Field::RequestConsumer),
             self.load(Field::RequestProducer),
@@ -88,6 +91,16 @@ impl Link {
         )?;
         (self.outgoing, self.incoming) = (outgoing, incoming);
         Ok(())
+    }
+
+    /// Skips what has come: it is of a former connection, and a new one begins with a new message.
+    pub(super) fn skip(&mut self) {
+        // While the server makes the ring anew, it is not ours to write.
+        if self.is_reconnecting() || self.attach().is_err() {
+            return;
+        }
+        let consumer = self.incoming.skip();
+        self.store(Field::ReplyConsumer, consumer);
     }
 
     /// Copies the next bytes out of the ring; 0 if there are none.

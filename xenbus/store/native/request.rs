@@ -118,6 +118,11 @@ impl Request {
         )
     }
 
+    /// Whether a program has made it.
+    pub(super) fn is_of_program(&self) -> bool {
+        matches!(self.recipient, Recipient::File(..))
+    }
+
     /// Hands the answer to who waits for it. Called once; takes short locks only.
     pub(super) fn answer(&self, answer: Answer) {
         match &self.recipient {

@@ -15,6 +15,7 @@ use super::{
         },
         ring::Corrupt,
         wire::{
+            self,
             kind,
             PAYLOAD_MAX, //
         }, //
@@ -24,6 +25,7 @@ use super::{
     now_ms,
     report::COUNTERS,
     request::{
+        Recipient,
         Reply,
         Request, //
     },
@@ -42,6 +44,9 @@ use rxen_bindings as bindings;
 
 /// Requests that may be under way at once. xenstored takes 20 of a guest before it lets the rest wait.
 const SLOTS: usize = 64;
+
+/// Of these, kept for the kernel, so that programs do not keep its requests waiting.
+const KERNEL_SLOTS: usize = 16;
 
 /// Pieces of the ring that one round takes at the most, so that a flood of events does not keep anybody's thread.
 const PIECES: usize = 32;
@@ -149,10 +154,16 @@ impl State {
         if let Phase::Reconnecting { until } = self.phase {
             self.finish_reconnect(now, until, limit)?;
         }
+        // Nobody but us should ask for a new beginning, but where somebody has, the ring means nothing until it is made.
+        if self.phase == Phase::Open && self.link.as_ref().is_some_and(Link::is_reconnecting) {
+            self.phase = Phase::Reconnecting {
+                until: now + u64::from(limit),
+            };
+        }
         if self.phase != Phase::Open {
             return Ok(());
         }
-        let received = self.receive(watches)?;
+        let received = self.receive(watches, now + u64::from(limit))?;
         let sent = self.send()?;
         if received || sent {
             self.notify();
@@ -172,8 +183,19 @@ impl State {
         }
     }
 
-    /// Takes what has come. True if there was something.
-    fn receive(&mut self, watches: &Watches) -> Result<bool, Failure> {
+    /// Adds a request to those that are sent. Gives it back where there is no room.
+    pub(super) fn add(&mut self, request: Arc<Request>, deadline: u64) -> Result<(), Arc<Request>> {
+        if request.is_of_program() && self.requests.len() >= SLOTS - KERNEL_SLOTS {
+            return Err(request);
+        }
+        let (kind, transaction) = (request.kind, request.transaction);
+        self.requests.add(kind, transaction, request, deadline)?;
+        Ok(())
+    }
+
+    /// Takes what has come. True if there was something. By the deadline the transactions are to be gone of which
+    /// nobody knows any more.
+    fn receive(&mut self, watches: &Watches, deadline: u64) -> Result<bool, Failure> {
         let Some(link) = self.link.as_mut() else {
             return Ok(false);
         };
@@ -190,7 +212,11 @@ impl State {
             while !rest.is_empty() {
                 let (taken, message) = self.framer.take(rest)?;
                 if let Some(message) = message {
-                    deliver(message, &mut self.requests, watches, self.connection);
+                    if message.header.kind == kind::WATCH_EVENT {
+                        watches.event(message.payload);
+                    } else {
+                        deliver(message, &mut self.requests, self.connection, deadline);
+                    }
                 }
                 rest = rest.get(taken..).unwrap_or_default();
             }
@@ -334,17 +360,13 @@ impl State {
     }
 }
 
-/// Hands a message to who waits for it. Takes short locks only.
+/// Hands a reply to who waits for it. Takes short locks only.
 fn deliver(
     message: Message<'_>,
     requests: &mut Matcher<Arc<Request>, KVec<Slot<Arc<Request>>>>,
-    watches: &Watches,
     connection: u32,
+    deadline: u64,
 ) {
-    if message.header.kind == kind::WATCH_EVENT {
-        watches.event(message.payload);
-        return;
-    }
     match requests.reply(&message.header) {
         Match::Reply(request) => {
             COUNTERS.replies.count();
@@ -364,6 +386,34 @@ fn deliver(
             COUNTERS.wrong_type.count();
             request.answer(Err(EIO));
         }
+        Match::Late => {
+            COUNTERS.unknown_id.count();
+            abandon(message.payload, requests, deadline);
+        }
         Match::Unknown => COUNTERS.unknown_id.count(),
+    }
+}
+
+/// Ends a transaction that was opened when nobody waited for it any more: xenstored allows a guest a few only, and would
+/// keep it for as long as the guest runs.
+fn abandon(
+    opened: &[u8],
+    requests: &mut Matcher<Arc<Request>, KVec<Slot<Arc<Request>>>>,
+    deadline: u64,
+) {
+    let Some(id) = wire::transaction_number(opened) else {
+        return;
+    };
+    let mut verdict = KVec::new();
+    let request = verdict
+        .extend_from_slice(b"F\0", GFP_KERNEL)
+        .map_err(Error::from)
+        .and_then(|()| Request::new(kind::TRANSACTION_END, id, verdict, Recipient::Nobody));
+    match request {
+        Ok(request) => {
+            // Where there is no room, it stays.
+            let _ = requests.add(kind::TRANSACTION_END, id, request, deadline);
+        }
+        Err(_) => COUNTERS.no_memory.count(),
     }
 }

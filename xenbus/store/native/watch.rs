@@ -95,6 +95,7 @@ impl Watches {
         }
     }
 
+    /// The caller allocates without waiting for a disk: whoever moves messages takes this lock.
     fn add(&self, watch: Arc<Watched>) -> Result {
         let mut list = self.list.lock();
         list.reserve(1, GFP_KERNEL)?;
@@ -109,6 +110,7 @@ impl Watches {
 
     /// Tells xenstored of all watches, which it does not know after a new beginning.
     pub(super) fn register_all(connection: &Arc<Connection>) {
+        let _memory = NoIo::begin();
         let mut all = KVec::new();
         {
             let list = connection.watches.list.lock();
@@ -141,17 +143,21 @@ impl Watches {
 /// What the handler of a watch has not seen, and what it is doing.
 struct Pending {
     backlog: Backlog<KVec<u8>, KVec<Option<KVec<u8>>>>,
+    // Gone once the watch has ended: others may have references to the watch for a moment longer, and the handler may be
+    // code of a module that is unloaded by then.
+    handler: Option<Arc<dyn WatchHandler>>,
     // The thread in which the handler runs.
     runner: Option<i32>,
-    ended: bool,
 }
+
+/// What is done next: this handler is told of this event.
+type Next = (Arc<dyn WatchHandler>, Event<KVec<u8>>);
 
 /// A watch, as xenstored's events and the work queue see it.
 #[pin_data]
 pub(super) struct Watched {
     token: Token,
     path: CString,
-    handler: Arc<dyn WatchHandler>,
     // Whether xenstored is to know it. Held while it is being told, so that it is not told both at once.
     #[pin]
     wanted: Mutex<bool>,
@@ -171,12 +177,13 @@ impl WorkItem for Watched {
     type Pointer = Arc<Watched>;
 
     fn run(this: Arc<Watched>) {
-        while let Some(event) = this.next_event() {
+        // The handler is let go before the next event is taken: from then on nobody waits for it.
+        while let Some((handler, event)) = this.next_event() {
             let path = match &event {
                 Event::Changed(path) => CStr::from_bytes_with_nul(path).unwrap_or(&this.path),
                 Event::Overflow => &this.path,
             };
-            this.handler.changed(path);
+            handler.changed(path);
         }
     }
 }
@@ -190,14 +197,13 @@ impl Watched {
         let path = CString::try_from(path)?;
         let pending = Pending {
             backlog: Backlog::new(places),
+            handler: Some(handler),
             runner: None,
-            ended: false,
         };
         Arc::pin_init(
             pin_init!(Self {
                 token: Token(NEXT_TOKEN.fetch_add(1, Relaxed)),
                 path,
-                handler,
                 wanted <- new_mutex!(true),
                 pending <- new_mutex!(pending),
                 idle <- new_condvar!(),
@@ -234,24 +240,23 @@ impl Watched {
     }
 
     /// The handler is done with the last event; takes the next.
-    fn next_event(&self) -> Option<Event<KVec<u8>>> {
+    fn next_event(&self) -> Option<Next> {
         let mut pending = self.pending.lock();
-        let event = if pending.ended {
-            None
-        } else {
-            pending.backlog.pop()
-        };
-        pending.runner = event.as_ref().map(|_| current!().pid());
-        if pending.ended {
+        let Some(handler) = pending.handler.clone() else {
+            pending.runner = None;
             self.idle.notify_all();
-        }
-        event
+            return None;
+        };
+        let event = pending.backlog.pop();
+        pending.runner = event.as_ref().map(|_| current!().pid());
+        event.map(|event| (handler, event))
     }
 
-    /// Has the handler not called any more, and waits until it is done, unless it is the handler that says this.
+    /// Has the handler not called any more, waits until it is done, unless it is the handler that says this, and lets go
+    /// of it.
     fn end(&self) {
         let mut pending = self.pending.lock();
-        pending.ended = true;
+        let handler = pending.handler.take();
         pending.backlog.clear();
         while pending
             .runner
@@ -259,6 +264,8 @@ impl Watched {
         {
             self.idle.wait(&mut pending);
         }
+        drop(pending);
+        drop(handler);
     }
 
     /// Tells xenstored.
@@ -291,12 +298,13 @@ fn with_nul(path: &[u8]) -> Result<KVec<u8>> {
     Ok(copy)
 }
 
-/// A registered watch. Dropping it ends the watch and waits until its handler is done.
+/// A registered watch. Dropping it ends the watch, waits until its handler is done, and lets go of the handler.
 pub(crate) struct Watch(Arc<Watched>);
 
 impl Watch {
     /// Watches a path. The handler is called once at once.
     pub(crate) fn new(path: &CStr, handler: Arc<dyn WatchHandler>) -> Result<Self> {
+        let _memory = NoIo::begin();
         let connection = super::connection()?;
         let watched = Watched::new(path, handler)?;
         connection.watches.add(watched.clone())?;

@@ -45,7 +45,7 @@ const READABLE: bindings::__poll_t = bindings::POLLIN | bindings::POLLRDNORM;
 ///
 /// The device is registered.
 #[pin_data(PinnedDrop)]
-pub(in super::super) struct Device {
+pub(crate) struct Device {
     #[pin]
     device: Opaque<bindings::miscdevice>,
 }
@@ -57,7 +57,7 @@ unsafe impl Sync for Device {}
 
 impl Device {
     /// Makes the device node.
-    pub(in super::super) fn register() -> Result<Pin<KBox<Self>>> {
+    pub(crate) fn register() -> Result<Pin<KBox<Self>>> {
         KBox::try_pin_init(
             try_pin_init!(Self {
                 // INVARIANT: Registered, or there is no value.
@@ -173,8 +173,7 @@ unsafe extern "C" fn write(
     from_result(|| {
         let mut bytes = KVec::new();
         user.read_all(&mut bytes, GFP_KERNEL)?;
-        OpenFile::write(&open.into(), &bytes)?;
-        Ok(length as isize)
+        Ok(OpenFile::write(&open.into(), &bytes)? as isize)
     })
 }
 

@@ -8,6 +8,9 @@ use kernel::prelude::*;
 /// Bytes of unread messages from which on events are merged.
 const MERGE_FROM: usize = 256 * 1024;
 
+/// Bytes of unread messages from which on nothing more is taken of the program.
+const CLOGGED_FROM: usize = 1024 * 1024;
+
 /// The messages.
 pub(super) struct Output {
     messages: KVec<KVec<u8>>,
@@ -35,6 +38,11 @@ impl Output {
     /// Whether there is nothing to read.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// Whether the program has to read before it may ask for more.
+    pub(super) fn is_clogged(&self) -> bool {
+        self.bytes >= CLOGGED_FROM
     }
 
     /// Adds a message.

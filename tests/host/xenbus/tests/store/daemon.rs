@@ -137,7 +137,7 @@ impl Client {
         match table.reply(&header) {
             Match::Reply(request) => Got::Reply(request, header.kind, payload.to_vec()),
             Match::WrongType(request) => Got::WrongType(request),
-            Match::Unknown => Got::Unknown(header.id),
+            Match::Late | Match::Unknown => Got::Unknown(header.id),
         }
     }
 

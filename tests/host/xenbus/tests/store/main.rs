@@ -6,6 +6,7 @@ mod backlog;
 mod daemon;
 mod framing;
 mod hostile;
+mod late;
 mod listing;
 mod matching;
 mod retry;
