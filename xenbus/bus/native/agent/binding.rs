@@ -21,6 +21,7 @@ use super::{
     Calls,
     Order, //
 };
+use crate::store::native::NoIo;
 use kernel::{
     prelude::*,
     sync::{
@@ -66,8 +67,12 @@ impl Agent {
         device: &Device,
         callbacks: &'static Callbacks,
     ) -> Result {
+        // As in the agent's own work.
+        let _memory = NoIo::begin();
         let (mut calls, in_time) = self.calls_at_rest();
         if !in_time {
+            // Again at the end of the suspend.
+            calls.awaited = true;
             return Err(EBUSY);
         }
         calls.awaited = false;
@@ -85,6 +90,7 @@ impl Agent {
         }
         let device: ARef<Device> = device.into();
         let data = (callbacks.probe)(&device).inspect_err(|_| {
+            calls.watch = None;
             self.set_otherend(&device, &mut calls, None);
         })?;
         calls.bound = Some(Bound {

@@ -18,7 +18,8 @@ use super::{
         },
         Device, //
     },
-    Agent, //
+    Agent,
+    Order, //
 };
 use crate::store;
 use kernel::{
@@ -56,14 +57,11 @@ pub(super) struct Calls {
 
 impl Agent {
     /// Tells the driver of the other end's state.
-    pub(super) fn meet(&self) {
+    pub(super) fn meet(self: &Arc<Self>) {
         let calls = self.calls.lock();
         let Some(bound) = &calls.bound else {
-            let awaited = calls.awaited;
             drop(calls);
-            if awaited {
-                self.bind_again();
-            }
+            self.bind_again();
             return;
         };
         let state = dialogue::otherend_state(&bound.device);
@@ -107,6 +105,10 @@ impl Agent {
         if let Some(bound) = &calls.bound {
             tell(bound);
         }
+        if calls.awaited {
+            // A driver may have waited for the end of the suspend in vain.
+            self.orders.add(Order::Meet.bit());
+        }
         drop(calls);
         self.orders.add(self.put_off.take());
     }
@@ -114,13 +116,19 @@ impl Agent {
     /// Goes on after a restore: there may be another backend, and nothing that was shared with the old one is left.
     pub(super) fn restore(self: &Arc<Self>) {
         let mut calls = self.calls.lock();
+        if !calls.parked {
+            // Ordered once more because it took long.
+            return;
+        }
         // The old watch would say nothing new.
         calls.watch = None;
         if let Some(Bound { device, .. }) = &calls.bound {
             let device = device.clone();
             let _state = self.state.lock();
-            // The toolstack has made the folder anew.
-            Body::of(&device).set_state(dialogue::state_of(&self.nodename));
+            // The toolstack has made the folder anew. It does so with this state; without an answer, another one would
+            // have the device taken for one that was replaced.
+            let state = dialogue::read_state(&self.nodename).unwrap_or(Some(State::Initialising));
+            Body::of(&device).set_state(state.unwrap_or(State::Unknown));
         }
         let found = self.find_otherend(&mut calls);
         if let (Err(error), Some(bound)) = (found, &calls.bound) {

@@ -74,7 +74,7 @@ impl Agent {
         // Whether the state was set back can only be told while it is not written.
         let _state = self.state.lock();
         let exists = dialogue::exists(&self.nodename)?;
-        let state = dialogue::state_of(&self.nodename);
+        let state = dialogue::read_state(&self.nodename)?.unwrap_or(State::Unknown);
         let known = device.map(|device| Known {
             state: Body::of(device).state(),
         });
@@ -138,12 +138,28 @@ impl Agent {
         }
     }
 
-    /// Has the driver core try the drivers again.
-    pub(super) fn bind_again(&self) {
+    /// Has the driver core try the drivers again, if the other end that was missing is there now.
+    pub(super) fn bind_again(self: &Arc<Self>) {
         let present = self.present.lock();
-        if let Some(device) = &*present {
+        if let Some(device) = present.as_ref().filter(|device| self.has_arrived(device)) {
             // SAFETY: The device is registered, and stays so while `present` is held.
             let _ = unsafe { bindings::device_attach(device.as_device_ptr()) };
         }
+    }
+
+    /// Whether the other end that a driver waits for is there.
+    ///
+    /// Only another one is watched anew: a new watch speaks up at once, and this would be asked without end.
+    fn has_arrived(self: &Arc<Self>, device: &Device) -> bool {
+        let mut calls = self.calls.lock();
+        if !calls.awaited {
+            return false;
+        }
+        let now = Otherend::read(&self.nodename).ok();
+        if now != calls.otherend {
+            self.set_otherend(device, &mut calls, now);
+            self.watch_otherend(&mut calls);
+        }
+        calls.otherend.as_ref().is_some_and(Otherend::exists)
     }
 }
