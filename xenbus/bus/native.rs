@@ -335,7 +335,7 @@ pub(crate) fn restore_all() -> Result {
 pub(crate) struct Bus {
     // In this order: first nobody says any more that something has changed.
     watch: Option<store::Watch>,
-    bus_type: bus_type::Registration,
+    _bus_type: bus_type::Registration,
 }
 
 impl Bus {
@@ -347,7 +347,7 @@ impl Bus {
         }
         *AGENTS.lock() = Agents::NONE;
         let mut bus = Self {
-            bus_type: bus_type::Registration::new()?,
+            _bus_type: bus_type::Registration::new()?,
             watch: None,
         };
         // SAFETY: The queue is destroyed in `drop`, and there is none yet.
