@@ -2,10 +2,13 @@
 
 //! How long each phase took, and faults that are asked for: the files of debugfs.
 
-use crate::phases::{
-    Ended,
-    Outcome,
-    Phase, //
+use crate::{
+    phases::{
+        Ended,
+        Outcome,
+        Phase, //
+    },
+    recent::Recent, //
 };
 use kernel::{
     debugfs,
@@ -97,6 +100,8 @@ struct Figures {
     cancelled: u64,
     failed: u64,
     totals: [Total; Phase::ALL.len()],
+    /// One for each phase.
+    recent: KVec<Recent>,
 }
 
 /// What the files show.
@@ -111,6 +116,7 @@ pub(crate) struct Report {
 impl Report {
     /// With nothing in it.
     pub(crate) fn new() -> Result<Arc<Self>> {
+        let recent = KVec::from_elem(Recent::new(), Phase::ALL.len(), GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 figures <- new_mutex!(Figures {
@@ -118,6 +124,7 @@ impl Report {
                     cancelled: 0,
                     failed: 0,
                     totals: [Total::default(); Phase::ALL.len()],
+                    recent,
                 }),
                 faults: Atomic::new(0),
             }),
@@ -128,14 +135,17 @@ impl Report {
     /// Adds a suspend.
     pub(crate) fn add<E>(&self, laps: &Laps, ended: &Ended<E>) {
         let mut figures = self.figures.lock();
+        let figures = &mut *figures;
         let count = match ended.result {
             Ok(Outcome::Restored) => &mut figures.restored,
             Ok(Outcome::Cancelled) => &mut figures.cancelled,
             Err(_) => &mut figures.failed,
         };
         *count = count.saturating_add(1);
-        for (total, lap) in figures.totals.iter_mut().zip(&laps.0) {
+        let phases = figures.totals.iter_mut().zip(&mut figures.recent);
+        for ((total, recent), lap) in phases.zip(&laps.0) {
             if lap.attempts > 0 {
+                recent.add(lap.nanoseconds);
                 total.attempts = total.attempts.saturating_add(lap.attempts);
                 total.failures = total.failures.saturating_add(lap.failures);
                 total.last = lap.nanoseconds;
@@ -175,13 +185,15 @@ impl debugfs::Writer for PhasesFile {
             figures.cancelled,
             figures.failed
         ))?;
-        for (phase, total) in Phase::ALL.into_iter().zip(&figures.totals) {
+        let phases = Phase::ALL.into_iter().zip(&figures.totals);
+        for ((phase, total), recent) in phases.zip(&figures.recent) {
             f.write_fmt(fmt!(
-                "{} attempts {} failures {} last {} longest {} sum {}\n",
+                "{} attempts {} failures {} last {} median {} longest {} sum {}\n",
                 phase.name(),
                 total.attempts,
                 total.failures,
                 Milliseconds(total.last),
+                Milliseconds(recent.median()),
                 Milliseconds(total.longest),
                 Milliseconds(total.sum)
             ))?;

@@ -8,6 +8,7 @@
 //! | [`request`] | what a request says (pure)                                     |
 //! | [`phases`]  | the order of a suspend, and what undoes what (pure)            |
 //! | [`guest`]   | the phases, carried out                                        |
+//! | [`recent`]  | the median of durations (pure)                                 |
 //! | [`report`]  | how long each phase took, and faults that are asked for        |
 //! | [`trace`]   | the tracepoint; has the only `unsafe`                          |
 //!
@@ -23,6 +24,7 @@ use kernel::{
 mod control;
 mod guest;
 pub mod phases;
+pub mod recent;
 mod report;
 pub mod request;
 #[allow(unsafe_code)]

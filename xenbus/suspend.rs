@@ -11,7 +11,10 @@ use crate::{
     grant,
     hypercall,
     platform,
-    store, //
+    store::{
+        self,
+        native::NoIo, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -190,14 +193,21 @@ pub fn sysrq(key: u8) {
     unsafe { bindings::rxen_sysrq(key) }
 }
 
-/// Keeps the kernel's own suspend and hibernation away as long as it lives.
-pub struct Alone(c_uint);
+/// Keeps the kernel's own suspend and hibernation away as long as it lives, and has this thread allocate memory without
+/// waiting for a disk, which may be at rest.
+pub struct Alone {
+    _memory: NoIo,
+    flags: c_uint,
+}
 
 impl Alone {
     /// Waits until no other suspend is under way.
     pub fn new() -> Self {
-        // SAFETY: Called in process context; undone in `drop`.
-        Self(unsafe { bindings::rxen_lock_sleep() })
+        Self {
+            // SAFETY: Called in process context; undone in `drop`.
+            flags: unsafe { bindings::rxen_lock_sleep() },
+            _memory: NoIo::begin(),
+        }
     }
 }
 
@@ -210,6 +220,6 @@ impl Default for Alone {
 impl Drop for Alone {
     fn drop(&mut self) {
         // SAFETY: Undoes what `new` did.
-        unsafe { bindings::rxen_unlock_sleep(self.0) }
+        unsafe { bindings::rxen_unlock_sleep(self.flags) }
     }
 }

@@ -8,14 +8,15 @@
 #include "helpers.h"
 
 /*
- * Where the agents of all devices work, at the same time. Drivers wait for work on other queues, which one for memory
- * reclaim must not; short of memory, the agents share what workers there are.
+ * Where the agents of all devices work, at the same time. After a restore memory may wait for a disk that only its agent
+ * can set in motion again, so there must be a worker without memory for another one. As with the queues of SCSI hosts,
+ * drivers may still wait for work on other queues: that of a card that goes does.
  */
 static struct workqueue_struct *queue;
 
 int rxen_bus_queue_create(void)
 {
-	queue = alloc_workqueue("rxenbus", WQ_UNBOUND, 0);
+	queue = alloc_workqueue("rxenbus", __WQ_LEGACY | WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	return queue ? 0 : -ENOMEM;
 }
 

@@ -21,7 +21,10 @@ use super::{
     registration::Entry,
     Device, //
 };
-use crate::store;
+use crate::store::{
+    self,
+    native::NoIo, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -143,6 +146,8 @@ struct Listing;
 
 impl store::WatchHandler for Listing {
     fn changed(&self, path: &CStr) {
+        // Its lock is needed to set disks in motion again.
+        let _memory = NoIo::begin();
         match presence::change(path.to_bytes()) {
             Change::All => list_all(),
             Change::Kind(kind) => {
@@ -251,27 +256,35 @@ fn wait(limit: Delta, mut condition: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// Gives an order to all agents and waits until all have carried it out.
+/// Gives an order to all agents and waits until all have carried it out. Allocates nothing: while disks are at rest,
+/// memory may have to wait for one.
 ///
 /// # Errors
 ///
 /// `ETIME`, after a line in the log for each device that has not within `limit`.
 fn order_all(order: Order, limit: Delta, parked: bool) -> Result {
-    let agents = {
+    {
         let mut agents = AGENTS.lock();
         agents.parked = parked;
-        let mut all = KVec::with_capacity(agents.list.len(), GFP_KERNEL)?;
         for agent in &agents.list {
             agents.order(agent, order);
-            all.push(agent.clone(), GFP_KERNEL)?;
         }
-        all
-    };
-    let is_done = || agents.iter().all(|agent| !agent.is_busy());
+    }
+    wait_for_all(order, limit)
+}
+
+/// Waits until all agents have carried out what all were ordered; the log names the last order.
+///
+/// # Errors
+///
+/// As for [`order_all`].
+fn wait_for_all(order: Order, limit: Delta) -> Result {
+    // An agent that goes off the list meanwhile has no orders.
+    let is_done = || AGENTS.lock().list.iter().all(|agent| !agent.is_busy());
     if wait(limit, is_done) {
         return Ok(());
     }
-    for agent in agents.iter().filter(|agent| agent.is_busy()) {
+    for agent in AGENTS.lock().list.iter().filter(|agent| agent.is_busy()) {
         pr_err!(
             "bus: {} has not finished to {} within {} s\n",
             agent.nodename(),
@@ -288,6 +301,8 @@ fn order_all(order: Order, limit: Delta, parked: bool) -> Result {
 ///
 /// `ETIME`, after a line in the log, where a device does not; then all go on.
 pub(crate) fn park_all() -> Result {
+    // One that is still to go on after the last suspend would do so after this order, and be saved in operation.
+    wait_for_all(Order::Unpark, PARK)?;
     order_all(Order::Park, PARK, true).inspect_err(|_| {
         let _ = unpark_all();
     })
@@ -320,7 +335,7 @@ pub(crate) fn restore_all() -> Result {
 pub(crate) struct Bus {
     // In this order: first nobody says any more that something has changed.
     watch: Option<store::Watch>,
-    bus_type: bus_type::Registration,
+    _bus_type: bus_type::Registration,
 }
 
 impl Bus {
@@ -332,7 +347,7 @@ impl Bus {
         }
         *AGENTS.lock() = Agents::NONE;
         let mut bus = Self {
-            bus_type: bus_type::Registration::new()?,
+            _bus_type: bus_type::Registration::new()?,
             watch: None,
         };
         // SAFETY: The queue is destroyed in `drop`, and there is none yet.

@@ -82,6 +82,18 @@ pub struct Known {
     pub state: State,
 }
 
+/// Whether our state may be written over the one that is seen in the node, [`None`] without a node.
+///
+/// A folder that is gone is not made again by writing to it, and a state that the toolstack has set back is that of a
+/// new device. Anything else in our own node is overwritten.
+pub fn may_write(known: State, seen: Option<State>) -> bool {
+    match seen {
+        None => false,
+        Some(State::Initialising) => known == State::Initialising,
+        Some(_) => true,
+    }
+}
+
 /// What to do about a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

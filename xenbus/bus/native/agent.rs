@@ -5,37 +5,18 @@
 //! An agent works through its orders in a work item of its own, so they never overlap. Drivers are bound and unbound in
 //! other threads (a module is loaded, or unloaded); `calls` is held whenever a driver is called.
 //!
+//! | module       | what it does                                                        |
+//! |--------------|---------------------------------------------------------------------|
+//! | [`orders`]   | what an agent is told to do                                         |
+//! | [`place`]    | finds out whether the device is there, has it registered            |
+//! | [`calls`]    | tells the driver of the other end's states, of suspend and restore  |
+//! | [`otherend`] | knows who the other end is, and watches its state                   |
+//! | [`binding`]  | binds and unbinds drivers for the driver core                       |
+//!
 //! Lock order: `present`, then the driver core's device lock, then `calls`, then `state`.
 
-use super::{
-    super::{
-        presence::{
-            self,
-            Known,
-            Seen,
-            Step, //
-        },
-        registration::{
-            Callbacks,
-            Data, //
-        },
-        State, //
-    },
-    device::{
-        self,
-        Body, //
-    },
-    dialogue::{
-        self,
-        Otherend, //
-    },
-    Device,
-    POLL, //
-};
-use crate::store::{
-    self,
-    native::NoIo, //
-};
+use super::Device;
+use crate::store::native::NoIo;
 use kernel::{
     new_mutex,
     new_work,
@@ -49,22 +30,11 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
-            Full,
             Relaxed,
             Release, //
         },
-        lock::{
-            mutex::MutexBackend,
-            Guard, //
-        },
         Arc,
         Mutex, //
-    },
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
     },
     workqueue::{
         impl_has_work,
@@ -75,92 +45,19 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
-/// How long loading or unloading a driver waits for the end of a suspend.
-const SUSPEND: Delta = Delta::from_secs(120);
-/// How long the machine's way down waits for the backend of one device.
-const SHUTDOWN: Delta = Delta::from_secs(2);
+mod binding;
+mod calls;
+mod orders;
+mod otherend;
+mod place;
 
-/// What an agent can be told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Find out whether the device is there.
-    Look,
-    /// Tell the driver of the other end's state.
-    Meet,
-    /// Bring the device to rest, and begin nothing new.
-    Park,
-    /// Go on.
-    Unpark,
-    /// Go on after a restore.
-    Restore,
-}
+pub(super) use orders::Order;
 
-impl Order {
-    /// What it is called in a sentence.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Look => "look",
-            Self::Meet => "meet",
-            Self::Park => "park",
-            Self::Unpark => "unpark",
-            Self::Restore => "restore",
-        }
-    }
-
-    /// Its bit in [`Orders`].
-    const fn bit(self) -> u32 {
-        1 << self as u32
-    }
-
-    /// The bits of those that are given to all agents.
-    const TO_ALL: u32 = Self::Park.bit() | Self::Unpark.bit() | Self::Restore.bit();
-}
-
-/// Orders that have not been carried out.
-struct Orders(Atomic<u32>);
-
-impl Orders {
-    /// Adds some.
-    fn add(&self, orders: u32) {
-        let mut old = self.0.load(Relaxed);
-        while let Err(now) = self.0.cmpxchg(old, old | orders, Full) {
-            old = now;
-        }
-    }
-
-    /// Takes all of them.
-    fn take(&self) -> u32 {
-        self.0.xchg(0, Full)
-    }
-
-    /// Whether there are any.
-    fn any(&self) -> bool {
-        self.0.load(Relaxed) != 0
-    }
-}
-
-/// A driver that is bound.
-struct Bound {
-    callbacks: &'static Callbacks,
-    data: Data,
-    device: ARef<Device>,
-}
-
-// SAFETY: The data is a reference of an `Arc` whose contents are `Send` and `Sync`.
-unsafe impl Send for Bound {}
-
-/// What is done with the driver.
-struct Calls {
-    bound: Option<Bound>,
-    /// Between park and unpark or restore.
-    parked: bool,
-    /// A driver could not be bound, because the other end is not there yet.
-    awaited: bool,
-    /// The other end, while a driver is bound. The device has a pointer to the path.
-    otherend: Option<Otherend>,
-    /// A watch on the other end's state.
-    watch: Option<store::Watch>,
-}
+use calls::{
+    Bound,
+    Calls, //
+};
+use orders::Orders;
 
 /// See the module.
 #[pin_data]
@@ -206,15 +103,6 @@ impl WorkItem for Agent {
     }
 }
 
-/// Tells an agent that the other end's state node was written.
-struct Otherends(Arc<Agent>);
-
-impl store::WatchHandler for Otherends {
-    fn changed(&self, _path: &CStr) {
-        self.0.order(Order::Meet);
-    }
-}
-
 impl Agent {
     /// An agent for a place. `kind` and `id` must be names (see [`presence::is_device`]).
     pub(super) fn new(kind: &[u8], id: &[u8], first: bool, parked: bool) -> Result<Arc<Self>> {
@@ -228,8 +116,8 @@ impl Agent {
                 kind,
                 id,
                 work <- new_work!("Agent::work"),
-                orders: Orders(Atomic::new(0)),
-                put_off: Orders(Atomic::new(0)),
+                orders: Orders::none(),
+                put_off: Orders::none(),
                 at_work: Atomic::new(false),
                 at_order: Atomic::new(false),
                 behind: Atomic::new(false),
@@ -285,7 +173,7 @@ impl Agent {
 
     /// Whether an order for all has not been carried out.
     pub(super) fn is_busy(&self) -> bool {
-        self.orders.0.load(Acquire) & Order::TO_ALL != 0 || self.at_order.load(Acquire)
+        self.orders.has(Order::TO_ALL) || self.at_order.load(Acquire)
     }
 
     /// Whether the device was connected before a restore and is not yet so again.
@@ -337,323 +225,6 @@ impl Agent {
             if is_ordered(Order::Meet) {
                 self.meet();
             }
-        }
-    }
-
-    /// Finds out whether the device is there, and has it registered or unregistered.
-    fn look(self: &Arc<Self>) {
-        let mut present = self.present.lock();
-        let (step, state) = match self.compare(present.as_ref()) {
-            Ok(found) => found,
-            Err(error) => {
-                pr_warn!(
-                    "bus: cannot tell whether {} is there ({:?})\n",
-                    &*self.nodename,
-                    error
-                );
-                return;
-            }
-        };
-        if matches!(step, Step::Remove | Step::Replace) {
-            self.destroy(&mut present);
-        }
-        if matches!(step, Step::Add | Step::Replace) {
-            self.create(&mut present, state);
-        }
-        if step == Step::Keep && self.calls.lock().awaited {
-            // Its other end may be there now.
-            self.order(Order::Meet);
-        }
-        let idle = present.is_none();
-        drop(present);
-        if idle {
-            super::dismiss(self);
-        }
-    }
-
-    /// Compares what xenstore says with what is known.
-    fn compare(&self, device: Option<&ARef<Device>>) -> Result<(Step, State)> {
-        let same_otherend = self.is_same_otherend();
-        // Whether the state was set back can only be told while it is not written.
-        let _state = self.state.lock();
-        let exists = dialogue::exists(&self.nodename)?;
-        let state = dialogue::state_of(&self.nodename);
-        let known = device.map(|device| Known {
-            state: Body::of(device).state(),
-        });
-        let seen = exists.then_some(Seen {
-            state,
-            same_otherend,
-        });
-        let first = self.first.xchg(false, Relaxed);
-        Ok((presence::step(known, seen, first), state))
-    }
-
-    /// Whether xenstore names the other end that is known, if one is.
-    fn is_same_otherend(&self) -> bool {
-        match &self.calls.lock().otherend {
-            Some(known) => Otherend::read(&self.nodename).map_or(true, |now| *known == now),
-            None => true,
-        }
-    }
-
-    /// Registers the device.
-    fn create(self: &Arc<Self>, present: &mut Option<ARef<Device>>, state: State) {
-        let state = dialogue::reset(&self.nodename, state);
-        match device::create(self.clone(), state) {
-            Ok(device) => *present = Some(device),
-            Err(error) => pr_err!("bus: cannot register {} ({:?})\n", &*self.nodename, error),
-        }
-    }
-
-    /// Unregisters the device.
-    fn destroy(&self, present: &mut Option<ARef<Device>>) {
-        let Some(device) = present.take() else {
-            return;
-        };
-        let body = Body::of(&device);
-        if body.state() != State::Closed && self.calls.lock().bound.is_some() {
-            dev_warn!(
-                device.as_ref(),
-                "taken away by the toolstack while in state {}\n",
-                body.state().name()
-            );
-        }
-        body.set_vanished();
-        device::destroy(device);
-        self.forget_otherend();
-    }
-
-    /// Forgets the other end of a device that has no driver.
-    pub(super) fn forget_otherend(&self) {
-        let mut calls = self.calls.lock();
-        if calls.bound.is_none() {
-            calls.awaited = false;
-            calls.watch = None;
-            calls.otherend = None;
-        }
-    }
-
-    /// Unregisters the device when the bus goes. The work must not run any more.
-    pub(super) fn end(&self) {
-        if let Some(device) = self.present.lock().take() {
-            device::destroy(device);
-        }
-    }
-
-    /// Tells the driver of the other end's state.
-    fn meet(&self) {
-        let calls = self.calls.lock();
-        let Some(bound) = &calls.bound else {
-            let awaited = calls.awaited;
-            drop(calls);
-            if awaited {
-                self.bind_again();
-            }
-            return;
-        };
-        let state = dialogue::otherend_state(&bound.device);
-        // SAFETY: Reads a variable.
-        if unsafe { bindings::rxen_is_going_down() } {
-            // Work that may fail, for instance because the root is gone, is not begun any more.
-            if matches!(state, State::Closing | State::Closed) {
-                dialogue::closed(&bound.device);
-            }
-            return;
-        }
-        // SAFETY: Of the driver that is bound.
-        unsafe { (bound.callbacks.otherend_changed)(&bound.device, bound.data, state) };
-        if Body::of(&bound.device).state() == State::Connected {
-            self.behind.store(false, Relaxed);
-        }
-    }
-
-    /// Has the driver core try the drivers again.
-    fn bind_again(&self) {
-        let present = self.present.lock();
-        if let Some(device) = &*present {
-            // SAFETY: The device is registered, and stays so while `present` is held.
-            let _ = unsafe { bindings::device_attach(device.as_device_ptr()) };
-        }
-    }
-
-    /// Brings the device to rest.
-    fn park(&self) {
-        let mut calls = self.calls.lock();
-        if calls.parked {
-            return;
-        }
-        calls.parked = true;
-        if let Some(bound) = &calls.bound {
-            let connected = Body::of(&bound.device).state() == State::Connected;
-            self.behind.store(connected, Relaxed);
-            // SAFETY: Of the driver that is bound.
-            unsafe { (bound.callbacks.park)(&bound.device, bound.data) };
-        }
-    }
-
-    /// Goes on after a park: lets the driver know by `tell`, and carries out what was put off.
-    fn go_on(self: &Arc<Self>, tell: impl FnOnce(&Bound)) {
-        let mut calls = self.calls.lock();
-        if !calls.parked {
-            return;
-        }
-        calls.parked = false;
-        if let Some(bound) = &calls.bound {
-            tell(bound);
-        }
-        drop(calls);
-        self.orders.add(self.put_off.take());
-    }
-
-    /// Goes on after a restore: there may be another backend, and nothing that was shared with the old one is left.
-    fn restore(self: &Arc<Self>) {
-        let mut calls = self.calls.lock();
-        // The old watch would say nothing new.
-        calls.watch = None;
-        if let Some(Bound { device, .. }) = &calls.bound {
-            let device = device.clone();
-            let _state = self.state.lock();
-            // The toolstack has made the folder anew.
-            Body::of(&device).set_state(dialogue::state_of(&self.nodename));
-        }
-        let found = self.find_otherend(&mut calls);
-        if let (Err(error), Some(bound)) = (found, &calls.bound) {
-            dialogue::error(&bound.device, error, fmt!("no backend after the restore"));
-        }
-        drop(calls);
-        self.go_on(|bound| {
-            // SAFETY: Of the driver that is bound.
-            let result = unsafe { (bound.callbacks.restored)(&bound.device, bound.data) };
-            if let Err(error) = result {
-                dialogue::fatal(&bound.device, error, fmt!("cannot go on after the restore"));
-            }
-        });
-        self.watch_otherend(&mut self.calls.lock());
-    }
-
-    /// Reads who the other end is, for the device that is bound.
-    fn find_otherend(&self, calls: &mut Calls) -> Result {
-        let Some(bound) = &calls.bound else {
-            return Ok(());
-        };
-        let device = bound.device.clone();
-        self.set_otherend(&device, calls, Otherend::read(&self.nodename).ok());
-        match &calls.otherend {
-            Some(otherend) if otherend.exists() => Ok(()),
-            _ => Err(ENOENT),
-        }
-    }
-
-    /// Notes the other end, here and in the device.
-    fn set_otherend(&self, device: &Device, calls: &mut Calls, otherend: Option<Otherend>) {
-        let old = core::mem::replace(&mut calls.otherend, otherend);
-        let (path, domid) = match &calls.otherend {
-            Some(otherend) => (Some(&*otherend.path), otherend.domid),
-            None => (None, bindings::DOMID_INVALID as u16),
-        };
-        // SAFETY: The path is kept in `calls`, which is locked, until it is replaced here.
-        unsafe { Body::of(device).set_otherend(path, domid) };
-        drop(old);
-    }
-
-    /// Watches the other end's state, if it is known who that is.
-    fn watch_otherend(self: &Arc<Self>, calls: &mut Calls) {
-        calls.watch = None;
-        let Some(otherend) = &calls.otherend else {
-            return;
-        };
-        let watch = otherend.state_path().and_then(|path| {
-            store::Watch::new(&path, Arc::new(Otherends(self.clone()), GFP_KERNEL)?)
-        });
-        match watch {
-            Ok(watch) => calls.watch = Some(watch),
-            Err(error) => pr_err!(
-                "bus: {}: cannot watch the backend ({:?})\n",
-                &*self.nodename,
-                error
-            ),
-        }
-    }
-
-    /// Waits until the device is not parked, and locks. After `SUSPEND` it locks in any case, and says so.
-    fn calls_at_rest(&self) -> (Guard<'_, Calls, MutexBackend>, bool) {
-        let start = Instant::<Monotonic>::now();
-        loop {
-            let calls = self.calls.lock();
-            let late = start.elapsed() >= SUSPEND;
-            if !calls.parked || late {
-                return (calls, !late);
-            }
-            drop(calls);
-            fsleep(POLL);
-        }
-    }
-
-    /// Binds a driver; called by the driver core.
-    pub(super) fn bind(self: &Arc<Self>, device: &Device, callbacks: &'static Callbacks) -> Result {
-        let (mut calls, in_time) = self.calls_at_rest();
-        if !in_time {
-            return Err(EBUSY);
-        }
-        calls.awaited = false;
-        let otherend = Otherend::read(&self.nodename);
-        let missing = match &otherend {
-            Ok(otherend) => !otherend.exists(),
-            Err(_) => true,
-        };
-        self.set_otherend(device, &mut calls, otherend.ok());
-        if missing {
-            dialogue::error(device, ENOENT, fmt!("there is no backend yet"));
-            calls.awaited = true;
-            self.watch_otherend(&mut calls);
-            return Err(ENODEV);
-        }
-        let device: ARef<Device> = device.into();
-        let data = (callbacks.probe)(&device).inspect_err(|_| {
-            self.set_otherend(&device, &mut calls, None);
-        })?;
-        calls.bound = Some(Bound {
-            callbacks,
-            data,
-            device,
-        });
-        self.watch_otherend(&mut calls);
-        drop(calls);
-        self.order(Order::Meet);
-        Ok(())
-    }
-
-    /// Unbinds the driver; called by the driver core.
-    pub(super) fn unbind(&self, device: &Device) {
-        let (mut calls, in_time) = self.calls_at_rest();
-        if !in_time {
-            dev_err!(device.as_ref(), "removed in the middle of a suspend\n");
-        }
-        calls.watch = None;
-        if let Some(bound) = calls.bound.take() {
-            // SAFETY: Of the driver that was bound; it is not called with this data any more.
-            unsafe { (bound.callbacks.remove)(device, bound.data) };
-        }
-        self.behind.store(false, Relaxed);
-        self.set_otherend(device, &mut calls, None);
-        drop(calls);
-        crate::grant::forget_device(&self.nodename);
-    }
-
-    /// Takes leave of the backend when the machine goes down; called by the driver core.
-    pub(super) fn shut_down(&self, device: &Device) {
-        if Body::of(device).state() != State::Connected {
-            return;
-        }
-        let _ = dialogue::switch_state(device, State::Closing);
-        let start = Instant::<Monotonic>::now();
-        while Body::of(device).state() != State::Closed {
-            if start.elapsed() >= SHUTDOWN {
-                dev_warn!(device.as_ref(), "the backend does not answer to Closing\n");
-                return;
-            }
-            fsleep(POLL);
         }
     }
 }

@@ -3,7 +3,10 @@
 //! What is said between the two ends of a device, in xenstore.
 
 use super::{
-    super::State,
+    super::{
+        presence,
+        State, //
+    },
     agent_of,
     device::Body,
     Device, //
@@ -73,16 +76,37 @@ pub(super) fn exists(path: &CStr) -> Result<bool> {
     }
 }
 
-/// The state in a folder; Unknown if there is none that can be understood.
-pub(super) fn state_of(path: &CStr) -> State {
-    match store::read_number(path, c"state", 0..=u64::from(u32::MAX)) {
-        Ok(Some(number)) => State::from_number(u32::try_from(number).unwrap_or(0)),
-        _ => State::Unknown,
+/// The state in a folder: [`None`] if there is none, Unknown if there is one that cannot be understood.
+///
+/// # Errors
+///
+/// What xenstored says other than that there is none, or that there was no answer.
+pub(super) fn read_state(path: &CStr) -> Result<Option<State>> {
+    match store::read(path, c"state") {
+        Ok(value) => Ok(Some(understand(&value))),
+        Err(error) if error == ENOENT => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-/// Reads the other end's state.
+/// The state that a node holds.
+fn understand(value: &[u8]) -> State {
+    let number = store::value::number(value, &(0..=u64::from(u32::MAX))).ok();
+    let number = number.and_then(|number| u32::try_from(number).ok());
+    number.map_or(State::Unknown, State::from_number)
+}
+
+/// The state in a folder; Unknown if there is none that can be read and understood.
+pub(super) fn state_of(path: &CStr) -> State {
+    read_state(path).ok().flatten().unwrap_or(State::Unknown)
+}
+
+/// Reads the other end's state; Unknown for a device whose folder is not ours any more: what is at the same path now has
+/// nothing to do with it.
 pub(in super::super) fn otherend_state(device: &Device) -> State {
+    if Body::of(device).is_vanished() {
+        return State::Unknown;
+    }
     match device.otherend() {
         Ok(path) => state_of(&path),
         Err(_) => State::Unknown,
@@ -102,13 +126,11 @@ pub(in super::super) fn switch_state(device: &Device, state: State) -> Result {
     let mut ours = true;
     store::transaction(|open| {
         let now = match store::read_in(open, device.nodename(), c"state") {
-            Ok(now) => store::value::number(&now, &(0..=u64::from(u32::MAX))).ok(),
+            Ok(now) => Some(understand(&now)),
             Err(error) if error == ENOENT => None,
             Err(error) => return Err(error),
         };
-        let now = now.and_then(|number| u32::try_from(number).ok());
-        let now = now.map_or(State::Unknown, State::from_number);
-        ours = now != State::Unknown && (now == last || now != State::Initialising);
+        ours = presence::may_write(last, now);
         if !ours {
             return Ok(());
         }

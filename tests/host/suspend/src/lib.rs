@@ -7,5 +7,7 @@
 
 #[path = "../../../../suspend/phases.rs"]
 pub mod phases;
+#[path = "../../../../suspend/recent.rs"]
+pub mod recent;
 #[path = "../../../../suspend/request.rs"]
 pub mod request;

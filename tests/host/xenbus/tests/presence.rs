@@ -8,6 +8,7 @@ use pure_xenbus::{
         change,
         is_device,
         is_name,
+        may_write,
         step,
         Change,
         Known,
@@ -109,6 +110,43 @@ fn a_known_device_stays_unless_it_is_gone_or_was_set_back() {
                 let expected = if set_back { Step::Replace } else { Step::Keep };
                 assert_eq!(step(known, seen, false), expected, "{ours:?} {theirs:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn our_state_is_written_only_where_it_is_ours() {
+    for known in STATES {
+        assert!(!may_write(known, None), "makes the folder of a device anew");
+        for seen in STATES {
+            let set_back = seen == State::Initialising && known != State::Initialising;
+            assert_eq!(
+                may_write(known, Some(seen)),
+                !set_back,
+                "{known:?} {seen:?}"
+            );
+        }
+    }
+}
+
+/// What may not be written over is taken for another device, so nobody is left with a device that is not theirs.
+#[test]
+fn a_state_that_is_not_ours_replaces_the_device() {
+    for known in STATES {
+        for seen in STATES {
+            let step = step(
+                Some(Known { state: known }),
+                Some(Seen {
+                    state: seen,
+                    same_otherend: true,
+                }),
+                false,
+            );
+            assert_eq!(
+                step == Step::Keep,
+                may_write(known, Some(seen)),
+                "{known:?} {seen:?}"
+            );
         }
     }
 }

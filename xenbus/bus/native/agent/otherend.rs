@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who is at the other end of an agent's device.
+
+use super::{
+    super::{
+        device::Body,
+        dialogue::Otherend,
+        Device, //
+    },
+    Agent,
+    Calls,
+    Order, //
+};
+use crate::store;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use rxen_bindings as bindings;
+
+/// Tells an agent that the other end's state node was written.
+struct Otherends(Arc<Agent>);
+
+impl store::WatchHandler for Otherends {
+    fn changed(&self, _path: &CStr) {
+        self.0.order(Order::Meet);
+    }
+}
+
+impl Agent {
+    /// Reads who the other end is, for the device that is bound.
+    pub(super) fn find_otherend(&self, calls: &mut Calls) -> Result {
+        let Some(bound) = &calls.bound else {
+            return Ok(());
+        };
+        let device = bound.device.clone();
+        self.set_otherend(&device, calls, Otherend::read(&self.nodename).ok());
+        match &calls.otherend {
+            Some(otherend) if otherend.exists() => Ok(()),
+            _ => Err(ENOENT),
+        }
+    }
+
+    /// Notes the other end, here and in the device.
+    pub(super) fn set_otherend(
+        &self,
+        device: &Device,
+        calls: &mut Calls,
+        otherend: Option<Otherend>,
+    ) {
+        let old = core::mem::replace(&mut calls.otherend, otherend);
+        let (path, domid) = match &calls.otherend {
+            Some(otherend) => (Some(&*otherend.path), otherend.domid),
+            None => (None, bindings::DOMID_INVALID as u16),
+        };
+        // SAFETY: The path is kept in `calls`, which is locked, until it is replaced here.
+        unsafe { Body::of(device).set_otherend(path, domid) };
+        drop(old);
+    }
+
+    /// Watches the other end's state, if it is known who that is.
+    pub(super) fn watch_otherend(self: &Arc<Self>, calls: &mut Calls) {
+        calls.watch = None;
+        let Some(otherend) = &calls.otherend else {
+            return;
+        };
+        let watch = otherend.state_path().and_then(|path| {
+            store::Watch::new(&path, Arc::new(Otherends(self.clone()), GFP_KERNEL)?)
+        });
+        match watch {
+            Ok(watch) => calls.watch = Some(watch),
+            Err(error) => pr_err!(
+                "bus: {}: cannot watch the backend ({:?})\n",
+                &*self.nodename,
+                error
+            ),
+        }
+    }
+}
