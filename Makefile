@@ -9,8 +9,9 @@ ONLY ?=
 # make demo GUESTS=<types> runs it with guests of these types, one after the other.
 GUESTS ?=
 
-build := $(CURDIR)/build
-objects := $(build)/kbuild
+# Not called `build`: what is set on the command line reaches kbuild, which has a variable of that name.
+RXEN_BUILD ?= $(CURDIR)/build
+objects := $(RXEN_BUILD)/kbuild
 
 ifeq ($(KDIR),)
 kernel_tree = $(shell scripts/setup-kernel --print)
@@ -31,15 +32,15 @@ rust_files = $(shell git ls-files '*.rs' 2>/dev/null || find . -name '*.rs' -not
 all: modules ## build the modules into build/modules (KDIR=<tree> for another kernel)
 
 modules: $(setup)
-	@mkdir -p $(objects) $(build)/modules
+	@mkdir -p $(objects) $(RXEN_BUILD)/modules
 	+$(module_make) modules
-	@cp $(objects)/*.ko $(build)/modules/
+	@cp $(objects)/*.ko $(RXEN_BUILD)/modules/
 
 # For a kernel of scripts/setup-own-kernel, into build/<kernel>/modules. Only the debug kernel is made by clang.
 modules-%: setup-toolchain ## build the modules for an own kernel: modules-noxen, modules-debug
 	@scripts/setup-own-kernel $*
-	@$(if $(filter debug,$*),. scripts/versions.sh; )scripts/in-build-root $(MAKE) --no-print-directory modules build=$(build)/$* \
-		KDIR="$$(scripts/setup-own-kernel --print $*)/objects" $(if $(filter debug,$*),LLVM=-$$LLVM_MAJOR)
+	@. scripts/versions.sh; scripts/in-build-root $(MAKE) --no-print-directory modules RXEN_BUILD=$(RXEN_BUILD)/$* \
+		KDIR="$$(scripts/setup-own-kernel --print $*)/objects" $(if $(filter debug,$*),LLVM=-$$LLVM_MAJOR,CC=$$KERNEL_CC)
 
 setup-toolchain:
 	@scripts/setup-build-root
@@ -60,7 +61,7 @@ test-host: setup-toolchain ## only the tests of the pure parts, which run on thi
 	@scripts/run-tests tests/host
 
 install: modules ## install the modules, preferred over the C frontends (DESTDIR=<root>, KDIR=<tree>)
-	scripts/install-modules $(build)/modules
+	scripts/install-modules $(RXEN_BUILD)/modules
 
 fmt: setup-toolchain ## format the Rust code
 	@$(rust_tool) rustfmt --edition 2021 --config-path rustfmt.toml $(rust_files)
@@ -69,17 +70,17 @@ fmt-check: setup-toolchain ## fail if the Rust code is not formatted
 	@$(rust_tool) rustfmt --edition 2021 --check --config-path rustfmt.toml $(rust_files)
 
 clippy: $(setup) ## the kernel's clippy lints; any warning fails
-	@mkdir -p $(build)/clippy
-	+@scripts/check-clippy $(kernel_make) M=$(CURDIR) MO=$(build)/clippy CLIPPY=1 modules
+	@mkdir -p $(RXEN_BUILD)/clippy
+	+@scripts/check-clippy $(kernel_make) M=$(CURDIR) MO=$(RXEN_BUILD)/clippy CLIPPY=1 modules
 
 doc: modules ## rustdoc of all crates into build/doc
-	@$(rust_tool) scripts/build-doc $(kernel_tree) $(objects) $(build)/doc
+	@$(rust_tool) scripts/build-doc $(kernel_tree) $(objects) $(RXEN_BUILD)/doc
 
 lab-shell: ## a shell in dom0 or a guest of a running lab (ARGS="host" or "guest")
 	@scripts/lab-shell $(ARGS)
 
 clean: ## remove what was built here; downloads and kernel trees stay in the cache
-	rm -rf $(build)
+	rm -rf $(RXEN_BUILD)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+%?:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

@@ -18,8 +18,6 @@
 //! project's own. Which of the two serves is chosen when the module is loaded; [`native`] has the order in which the
 //! latter is brought up, and `hypercall` what it stands on.
 
-// Goes when all parts of the native mode are there and call each other.
-#![allow(dead_code)]
 
 use kernel::{
     debugfs,

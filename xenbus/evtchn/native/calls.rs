@@ -82,14 +82,17 @@ pub(super) fn status(port: u32) -> Result<keep::Status> {
         ..Default::default()
     };
     call!(EVTCHNOP_status, &mut argument)?;
-    // SAFETY: The hypervisor has filled in the variant that it names; each is plain integers.
+    // What bindgen makes of a union differs between kernels; its address does not.
+    let variant = &raw const argument.u;
+    let unbound = variant.cast::<bindings::evtchn_status__bindgen_ty_1__bindgen_ty_1>();
+    let interdomain = variant.cast::<bindings::evtchn_status__bindgen_ty_1__bindgen_ty_2>();
+    // SAFETY: Both are variants of the union, of plain integers; the hypervisor has filled in the one that it names.
     Ok(unsafe {
         match argument.status {
             bindings::EVTCHNSTAT_closed => keep::Status::Closed,
-            bindings::EVTCHNSTAT_unbound => keep::Status::Unbound(argument.u.unbound.as_ref().dom),
+            bindings::EVTCHNSTAT_unbound => keep::Status::Unbound((*unbound).dom),
             bindings::EVTCHNSTAT_interdomain => {
-                let other = argument.u.interdomain.as_ref();
-                keep::Status::Interdomain(other.dom, other.port)
+                keep::Status::Interdomain((*interdomain).dom, (*interdomain).port)
             }
             _ => keep::Status::Own,
         }
