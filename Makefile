@@ -27,7 +27,7 @@ endif
 module_make = $(kernel_make) M=$(CURDIR) MO=$(objects)
 rust_files = $(shell git ls-files '*.rs' 2>/dev/null || find . -name '*.rs' -not -path './build/*')
 
-.PHONY: all modules setup-toolchain setup demo test test-host install clean fmt fmt-check clippy doc lab-shell help
+.PHONY: all modules setup-toolchain setup demo test test-all test-host install clean fmt fmt-check clippy doc lab-shell help
 
 all: modules ## build the modules into build/modules (KDIR=<tree> for another kernel)
 
@@ -53,9 +53,14 @@ demo: modules ## real Xen, a real guest: disk and network on our modules through
 	@scripts/setup-lab
 	@scripts/demo $(if $(GUESTS),--guests $(GUESTS))
 
-test: modules ## every test there is; ONLY=<expr> picks some by name
+test: modules modules-noxen ## the everyday tests, about an hour; ONLY=<expr> picks some by name
 	@scripts/setup-lab
 	@scripts/run-tests $(if $(ONLY),-k "$(ONLY)")
+
+test-all: modules modules-noxen modules-debug ## every test there is, with all repetitions and kinds of guests: many hours
+	@scripts/setup-own-kernel builtin
+	@scripts/setup-lab
+	@scripts/run-tests --thorough --kinds pvh,pv,hvm,hvm-native,noxen-native,debug-native $(if $(ONLY),-k "$(ONLY)")
 
 test-host: setup-toolchain ## only the tests of the pure parts, which run on this machine
 	@scripts/run-tests tests/host

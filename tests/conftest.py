@@ -13,6 +13,8 @@ from farm import Farm, data_disks
 from lab.kinds import HOSTED, KINDS, NATIVE
 from lab.pair import CLONE, Lab
 
+# One type of each mode has all tests in the everyday run; the others have those marked `each_kind`.
+EVERYDAY = ["pvh", "hvm-native"]
 LOGS = CLONE / "build" / "test-logs"
 FARM = pytest.StashKey[Farm]()
 FAILED = pytest.StashKey[bool]()
@@ -20,13 +22,16 @@ FAILED = pytest.StashKey[bool]()
 
 def pytest_addoption(parser):
     parser.addoption("--lab", type=Path, help="use the lab that scripts/lab/run keeps running in this folder")
-    parser.addoption("--kinds", default=",".join(HOSTED + NATIVE), help=f"the types of guests, of {','.join(KINDS)} (default: %(default)s)")
+    parser.addoption(
+        "--kinds", help=f"the types of guests, of {','.join(KINDS)} (default: {','.join(HOSTED + NATIVE)}, of which all but "
+        f"{','.join(EVERYDAY)} get a few tests each unless --thorough is given)",
+    )  # fmt: skip
     parser.addoption("--thorough", action="store_true", help="all repetitions, and the tests that are left out of the everyday run")
 
 
 def wanted_kinds(config) -> list[str]:
     """What --kinds says."""
-    kinds = config.getoption("--kinds").split(",")
+    kinds = (config.getoption("--kinds") or ",".join(HOSTED + NATIVE)).split(",")
     unknown = set(kinds) - set(KINDS)
     if unknown:
         raise pytest.UsageError(f"--kinds: {', '.join(unknown)}: not of {', '.join(KINDS)}")
@@ -75,14 +80,23 @@ def wanted_kind(item) -> bool:
     return marker is None or item.callspec.params["kind"] in marker.args
 
 
+def wanted_today(config, item) -> bool:
+    """Whether the test is part of this run, which is the everyday one or the thorough one."""
+    if config.getoption("thorough"):
+        return True
+    if item.get_closest_marker("thorough"):
+        return False
+    full = config.getoption("--kinds") or not has_kind(item) or item.callspec.params["kind"] in EVERYDAY
+    return bool(full or item.get_closest_marker("each_kind"))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if "farm" in item.fixturenames:
             item.add_marker(pytest.mark.lab)
         item.add_marker(pytest.mark.xdist_group(group(item)))
-    thorough = config.getoption("thorough")
-    items[:] = [item for item in items if wanted_kind(item) and (thorough or not item.get_closest_marker("thorough"))]
+    items[:] = [item for item in items if wanted_kind(item) and wanted_today(config, item)]
     if config.getoption("numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
         # Groups are handed out in this order: the long ones first, so that no process is idle at the end.
         items.sort(key=lambda item: ("farm" not in item.fixturenames, not has_kind(item)))

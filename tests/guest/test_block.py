@@ -3,6 +3,7 @@
 
 import re
 
+import pytest
 from loads import fio
 
 # Each kind of request works on its own part of the disk.
@@ -22,6 +23,7 @@ def statistics(guest, disk: str) -> dict[str, int]:
     return {"read": fields[0], "write": fields[4], "discard": fields[11], "flush": fields[15]}
 
 
+@pytest.mark.each_kind
 def test_root_is_on_our_driver(guest):
     out = guest.run("readlink /sys/block/xvd?/device/driver; cat /proc/mounts; cut -d' ' -f1 /proc/modules").check().out
     assert re.findall(r"drivers/(\S+)", out) == ["rxen_blkfront"] * 3
@@ -31,6 +33,7 @@ def test_root_is_on_our_driver(guest):
     assert not {"xen_blkfront", "xen_netfront"} & set(modules)
 
 
+@pytest.mark.each_kind
 def test_every_kind_of_request(guest):
     """On both backends at once."""
     before = {disk: statistics(guest, disk) for disk in ("xvdb", "xvdc")}

@@ -11,6 +11,7 @@ from loads import DiskLoad, NetworkLoad
 pytestmark = pytest.mark.kinds(*NATIVE_KINDS)
 
 
+@pytest.mark.each_kind
 def test_only_our_core(guest):
     """No part of the kernel's own is at work: neither its drivers nor what it shows of the hypervisor."""
     out = guest.run("ls /sys/hypervisor 2>/dev/null; cut -d' ' -f1 /proc/modules; ls /sys/bus/xen/drivers").check().out
@@ -19,6 +20,7 @@ def test_only_our_core(guest):
     assert not {"xen_blkfront", "xen_netfront", "type", "vbd", "vif"} & words, out
 
 
+@pytest.mark.each_kind
 def test_devices_in_sysfs(guest):
     """As the C bus has them, so that udev loads the frontends."""
     script = """for d in /sys/bus/xen/devices/*; do

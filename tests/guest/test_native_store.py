@@ -53,7 +53,7 @@ def test_xenstore_tools(guest):
     ! xenstore-read data/tools 2>&1
     ! xenstore-write /local/domain/0/mine 1 2>&1"""
     out = guest.run(script).check().out
-    assert re.search(r'^51712 = ""\n(\s+\w.*\n)* state = "4"', out.replace(" 51712", "51712"), re.M), out
+    assert re.search(r'^ 51712 = ""\n(  .*\n)*?  state = "4"', out, re.M), out
     assert re.search(r"^a value$", out, re.M)
     assert re.search(r"^tools$", out, re.M)
     assert "couldn't read path data/tools" in out
@@ -136,7 +136,7 @@ print(Store().send(READ, b"data/none\\0"))
 
 def test_xenstore_by_many_programs_at_once(guest):
     script = """cat >/run/many.sh <<'END'
-    for n in $(seq 40); do
+    for n in $(seq 12); do
         xenstore-write data/many/$1 $n || exit 1
         [ "$(xenstore-read data/many/$1)" = $n ] || exit 1
     done

@@ -44,6 +44,7 @@ def stream_both_ways(guest, kibibytes: int = 2048) -> None:
     assert load.stop()["bytes"] > kibibytes << 9
 
 
+@pytest.mark.each_kind
 def test_cards_are_on_our_driver(guest):
     out = guest.run("for c in eth0 eth1; do ethtool -i $c; readlink /sys/class/net/$c/device/driver; cat /sys/class/net/$c/carrier; done").check().out
     assert re.findall(r"^driver: (\S+)", out, re.M) == ["rxen_netfront"] * 2
@@ -75,6 +76,7 @@ def test_without_offloads(guest):
         guest.run("ethtool -K eth0 tx on sg on tso on gso on gro on", timeout=60)
 
 
+@pytest.mark.each_kind
 def test_two_cards_and_three_disks_at_once(guest):
     cards = [NetworkLoad(guest, guest.host, card=card) for card in (0, 1)]
     disks = DiskLoad(guest, ["xvdb", "xvdc"])

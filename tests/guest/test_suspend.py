@@ -54,6 +54,7 @@ def announcements(lab):
     lab.a.run("pkill tcpdump; true")
 
 
+@pytest.mark.each_kind
 def test_save_and_restore(loaded, announcements):
     loaded.guest.save()
     assert not loaded.guest.exists()
@@ -91,6 +92,7 @@ def test_save_copy_and_restore_on_the_other_host(loaded, lab):
     loaded.check()
 
 
+@pytest.mark.each_kind
 def test_live_migration_to_the_other_host(live, loaded, lab, announcements):
     loaded.guest.migrate(other(lab, loaded.guest))
     loaded.check()
