@@ -13,8 +13,8 @@ from farm import Farm, data_disks
 from lab.kinds import HOSTED, KINDS, NATIVE
 from lab.pair import CLONE, Lab
 
-# One type of each mode has all tests in the everyday run; the others have those marked `each_kind`.
-EVERYDAY = ["pvh", "hvm-native"]
+# This type has all tests in the everyday run; the others have those marked `each_kind`.
+EVERYDAY = ["pvh"]
 LOGS = CLONE / "build" / "test-logs"
 FARM = pytest.StashKey[Farm]()
 FAILED = pytest.StashKey[bool]()

@@ -18,7 +18,6 @@
 //! project's own. Which of the two serves is chosen when the module is loaded; [`native`] has the order in which the
 //! latter is brought up, and `hypercall` what it stands on.
 
-
 use kernel::{
     debugfs,
     prelude::*, //

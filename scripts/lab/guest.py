@@ -169,7 +169,8 @@ class Guest:
             self.host.images, self.host.share, self.spec.kernel, self.loaded_frontends, self.root == "ram"
         )
         (self.host.share / f"{self.name}.cfg").write_text(self.config(*boot_files))
-        self.console_path.unlink(missing_ok=True)
+        # By dom0: it would not notice that a file which it knows was removed from outside.
+        self.host.run(f"rm -f {LOGS}/guest-{self.name}.log").check()
         result = self.host.run(f"xl create /share/{self.name}.cfg", timeout=120)
         if result.rc != 0:
             raise LabError(f"guest {self.name}: xl create failed:\n{result.out}")
@@ -183,7 +184,10 @@ class Guest:
         # libxl writes the node a moment after the guest's creation.
         node = f"/local/domain/$(xl domid {self.name})/serial/1/tty"
         self.host.run(f"for n in $(seq 100); do xenstore-exists {node} && exit 0; sleep 0.1; done; exit 1").check()
-        self.host.request({"console": self.name, "line": "", "match": "~", "timeout": 0}, timeout=40)
+        reply = self.host.request({"console": self.name, "line": "", "match": "~", "timeout": 0}, timeout=40)
+        # Nobody answers yet.
+        if reply.get("error") != "timeout":
+            raise LabError(f"guest {self.name}: its console cannot be opened: {reply}")
 
     def wait_console(self, text: str, timeout: float) -> None:
         """Waits for a text on the console."""

@@ -31,6 +31,7 @@ def test_devices_in_sysfs(guest):
     assert "vif-0: device/vif/0 vif xen:vif Connected MODALIAS=xen:vif" in lines
 
 
+@pytest.mark.each_kind
 def test_ports_are_interrupts(guest):
     before = interrupts(guest)
     assert {"vbd-51712-ring", "vbd-51728-ring", "vbd-51744-ring"} <= set(before), before

@@ -10,12 +10,14 @@ from lab.kinds import NATIVE_KINDS
 pytestmark = pytest.mark.kinds(*NATIVE_KINDS)
 
 
+@pytest.mark.each_kind
 def test_announced(guest):
     """The toolstack can see what the guest can."""
     for feature in ("poweroff", "reboot", "suspend"):
         assert xenstore(guest.host, guest, f"control/feature-{feature}") == "1"
 
 
+@pytest.mark.each_kind
 def test_unknown_requests_are_left_alone(guest):
     for node, value in (("shutdown", "dance"), ("sysrq", "ab")):
         xenstore(guest.host, guest, f"control/{node}", value)

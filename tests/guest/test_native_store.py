@@ -44,6 +44,7 @@ def in_python(guest, script: str, timeout: float = 60) -> str:
     return guest.run(f"cat >/run/store.py <<'END'\n{STORE}\n{script}\nEND\npython3 /run/store.py", timeout).check().out
 
 
+@pytest.mark.each_kind
 def test_xenstore_tools(guest):
     script = """set -e
     xenstore-ls device
@@ -60,6 +61,7 @@ def test_xenstore_tools(guest):
     assert "could not write path /local/domain/0/mine" in out
 
 
+@pytest.mark.each_kind
 def test_xenstore_watch(guest):
     """A watch of a program in the guest, with writes from both sides."""
     job = guest.start("xenstore-write data/watched 0; timeout 50 xenstore-watch -n 4 data/watched; echo watch ended with $?")
@@ -76,6 +78,7 @@ def test_xenstore_watch(guest):
     assert out.count("data/watched/below") == 2, out
 
 
+@pytest.mark.each_kind
 def test_xenstore_transactions(guest):
     """One is committed, one aborted, and one loses against another program."""
     out = in_python(guest, """
@@ -114,6 +117,7 @@ print("done")
     assert "done" in out
 
 
+@pytest.mark.each_kind
 def test_xenstore_bad_requests(guest):
     """What a program writes wrongly is its own trouble: the next one is served."""
     out = in_python(guest, """

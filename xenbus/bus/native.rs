@@ -85,7 +85,7 @@ global_lock! {
     unsafe(uninit) static AGENTS: Mutex<Agents> = Agents::NONE;
 }
 
-/// Whether [`AGENTS`] is initialised, which lasts until the module is unloaded.
+/// Whether [`static@AGENTS`] is initialised, which lasts until the module is unloaded.
 static INITIALISED: Atomic<bool> = Atomic::new(false);
 
 /// All agents.

@@ -104,7 +104,7 @@ impl WorkItem for Agent {
 }
 
 impl Agent {
-    /// An agent for a place. `kind` and `id` must be names (see [`presence::is_device`]).
+    /// An agent for a place. `kind` and `id` must be names (see `presence::is_device`).
     pub(super) fn new(kind: &[u8], id: &[u8], first: bool, parked: bool) -> Result<Arc<Self>> {
         let (kind, id) = (BStr::from_bytes(kind), BStr::from_bytes(id));
         let nodename = CString::try_from_fmt(fmt!("device/{kind}/{id}"))?;

@@ -115,7 +115,7 @@ impl Line {
         self.irq.load(Relaxed)
     }
 
-    /// Binds it to a port that is masked and whose events go to a CPU. `target` must stay until [`Self::release`].
+    /// Binds it to a port that is masked and whose events go to a CPU. `target` must stay until [`Self::unbind`].
     pub(super) fn bind(&self, port: u32, cpu: u32, target: &Target) {
         let mut state = self.state.lock();
         state.bind(port);
