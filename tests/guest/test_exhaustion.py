@@ -136,6 +136,7 @@ def test_each_allocation_fails(device, knob):
     assert_nothing_left(device, before)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(6000)
 def test_each_page_fails_to_be_lent(device, times):
     before = held(device.guest)

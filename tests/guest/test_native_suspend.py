@@ -36,6 +36,11 @@ def loaded(shared_guest, lab):
     assert counts["leaked"] == counts["deferred"] == 0
 
 
+def wait_connected(guest) -> None:
+    """Waits until all devices are so again: on a busy host the backends take their time."""
+    guest.run("for n in $(seq 600); do grep -qv Connected /sys/bus/xen/devices/*/state || exit 0; sleep 0.1; done; exit 1", 150).check()
+
+
 @pytest.mark.timeout(7200)
 def test_many_restores(loaded, times):
     guest, disks, network = loaded
@@ -44,6 +49,7 @@ def test_many_restores(loaded, times):
         guest.save()
         guest.restore()
         network.assert_alive()
+        wait_connected(guest)
         assert len(interrupts(guest)) == begun, f"cycle {cycle}"
     disks.wait_progress(120)
 
