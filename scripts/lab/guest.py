@@ -165,9 +165,7 @@ class Guest:
 
     def create(self, timeout: float = 180, ready: str = READY) -> "Guest":
         """Creates the guest and waits until it takes commands."""
-        boot_files = provide_boot_files(
-            self.host.images, self.host.share, self.spec.kernel, self.loaded_frontends, self.root == "ram"
-        )
+        boot_files = self.boot_files(self.host)
         (self.host.share / f"{self.name}.cfg").write_text(self.config(*boot_files))
         # By dom0: it would not notice that a file which it knows was removed from outside.
         self.host.run(f"rm -f {LOGS}/guest-{self.name}.log").check()
@@ -178,6 +176,11 @@ class Guest:
             self.open_console()
         self.wait_console(ready, timeout)
         return self
+
+    def boot_files(self, host: Host) -> tuple[str, str]:
+        """The kernel and the RAM disk, which are there for a host afterwards. A device model opens them also when it only
+        takes over a guest that has long been running."""
+        return provide_boot_files(host.images, host.share, self.spec.kernel, self.loaded_frontends, self.root == "ram")
 
     def open_console(self) -> None:
         """Has dom0's agent open the virtio console: what is written before that goes nowhere."""
@@ -271,6 +274,7 @@ class Guest:
 
     def move(self, to: Host, path: str = "/srv/guest.save") -> None:
         """To another host, not live: saved, copied over the hosts' link, restored."""
+        self.boot_files(to)
         self.save(path)
         to.run(f"setsid socat -u TCP-LISTEN:8003,reuseaddr OPEN:{path}.part,creat,trunc </dev/null >/dev/null 2>&1 &").check()
         copied = self.host.run(f"for n in 1 2 3 4 5; do sleep 1; socat -u OPEN:{path} TCP:{to.address}:8003 && exit 0; done; exit 1", timeout=240)
@@ -290,6 +294,7 @@ class Guest:
 
     def migrate(self, to: Host) -> None:
         """Live migration to another host."""
+        self.boot_files(to)
         self.xl(f"migrate -s '' {self.name} 'socat -b 262144 -t 60 - TCP:{to.address}:8002'", timeout=800).check()
         self.host = to
 

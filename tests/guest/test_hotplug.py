@@ -101,7 +101,7 @@ def test_resize(guest, farm, backend):
         else:
             host.run(f"python3 - <<'END'\n{QEMU_RESIZE}END").check()
         wait_for_size(guest, 24)
-        fio(guest, {"grown": {"filename": "/dev/xvdd", "rw": "randwrite", "bs": "8k", "offset": "15m", "size": "8m"}}, 120)
+        fio(guest, {"grown": {"filename": "/dev/xvdd", "rw": "randwrite", "bs": "8k", "offset": "15m", "size": "8m"}}, 500)
     finally:
         guest.detach_disk("xvdd")
         host.run("rm -f /srv/grow.img")
