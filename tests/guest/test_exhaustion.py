@@ -122,8 +122,9 @@ def strike(device: Device, knob: str, number: int) -> bool:
     return struck
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("knob", [pytest.param("fail_grant_reserve", marks=pytest.mark.thorough), "fail_channel"])
+@pytest.mark.parametrize("knob", ["fail_grant_reserve", "fail_channel"])
 def test_each_allocation_fails(device, knob):
     before = held(device.guest)
     struck = 0

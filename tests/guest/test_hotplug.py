@@ -11,7 +11,7 @@ from loads import DiskLoad, NetworkLoad, fio
 from rounds import run_rounds
 
 # In the everyday run and in the thorough one.
-ROUNDS = (4, 20)
+ROUNDS = (2, 20)
 
 # A reader and a writer, both of which must end with an error when the disk is taken away, and pings over the card. More
 # would only starve dom0, which takes the devices away.

@@ -92,7 +92,6 @@ def test_save_copy_and_restore_on_the_other_host(loaded, lab):
     loaded.check()
 
 
-@pytest.mark.each_kind
 def test_live_migration_to_the_other_host(live, loaded, lab, announcements):
     loaded.guest.migrate(other(lab, loaded.guest))
     loaded.check()

@@ -14,7 +14,7 @@ from lab.images import Images, build_guest_initrd
 from lab.pair import CLONE, DATA
 
 # In the everyday run and in the thorough one.
-ROUNDS = (4, 20)
+ROUNDS = (2, 20)
 # What this type of guest loads at boot.
 LOAD = "for m in $(cat /run/lab/frontends); do insmod /run/modules/$m.ko; done"
 UNLOAD = "for m in $(tac /run/lab/frontends); do rmmod $m; done"
