@@ -12,7 +12,7 @@ CLONE = Path(__file__).resolve().parents[2]
 OUT = CLONE / "build" / "kdir"
 # The build takes place in a copy, so that it shares nothing with that of the clone.
 COPY = OUT / "clone"
-MODULES = ["rxenbus", "rxen_blkfront", "rxen_netfront"]
+MODULES = ["rxenbus", "rxen_blkfront", "rxen_netfront", "rxen_suspend"]
 
 
 def in_build_root(*command, **settings):
