@@ -10,6 +10,7 @@
 #include <linux/moduleparam.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
+#include <linux/percpu.h>
 #include <linux/sizes.h>
 #include <linux/workqueue.h>
 #include <asm/barrier.h>
@@ -262,4 +263,26 @@ void rxen_waiting_cancel(void)
 bool rxen_has_wide_frames(void)
 {
 	return totalram_pages() + (SZ_4G >> PAGE_SHIFT) > U32_MAX;
+}
+
+/* Of each CPU, since every notification is counted. */
+static DEFINE_PER_CPU(u64[RXEN_HYPERCALL_KINDS], hypercalls);
+
+/* Any context. */
+void rxen_hypercall_count(unsigned int kind)
+{
+	if (kind < RXEN_HYPERCALL_KINDS)
+		this_cpu_inc(hypercalls[kind]);
+}
+
+u64 rxen_hypercall_sum(unsigned int kind)
+{
+	u64 sum = 0;
+	int cpu;
+
+	if (kind >= RXEN_HYPERCALL_KINDS)
+		return 0;
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(hypercalls, cpu)[kind]);
+	return sum;
 }

@@ -18,6 +18,9 @@ enum rxen_domain {
 	RXEN_DOMAIN_HVM,
 };
 
+/* How many kinds of hypercalls are counted: those of `Kind` in xenbus/hypercall.rs. */
+#define RXEN_HYPERCALL_KINDS 7
+
 /* How far the guest has gone with an emulated device. */
 enum rxen_use {
 	RXEN_USE_UNBOUND,
@@ -67,5 +70,8 @@ void rxen_waiting_flush(void);
 void rxen_waiting_cancel(void);
 
 bool rxen_has_wide_frames(void);
+
+void rxen_hypercall_count(unsigned int kind);
+u64 rxen_hypercall_sum(unsigned int kind);
 
 #endif
