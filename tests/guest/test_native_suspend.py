@@ -38,7 +38,7 @@ def loaded(shared_guest, lab):
 
 def wait_connected(guest) -> None:
     """Waits until all devices are so again: on a busy host the backends take their time."""
-    guest.run("for n in $(seq 600); do grep -qv Connected /sys/bus/xen/devices/*/state || exit 0; sleep 0.1; done; exit 1", 150).check()
+    guest.run("for n in $(seq 600); do grep -qv Connected /sys/bus/xen/devices/v[bi][df]*/state || exit 0; sleep 0.1; done; exit 1", 150).check()
 
 
 @pytest.mark.timeout(7200)

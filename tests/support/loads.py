@@ -114,6 +114,16 @@ class NetworkLoad:
         self.address = f"10.9.{card}.{server.address.rsplit('.', 1)[1]}"
         self.ensure_server(server)
         self.job = guest.start(f"echo $$ >/run/stream.{card}.pid; exec python3 /run/lab/tcp-stream send {self.address} {self.PORT} {seconds} {rate}")
+        self.wait_connected()
+
+    def wait_connected(self, timeout: float = 120) -> None:
+        """A connection that is there outlives what a new one may not: no answer to ARP for three seconds."""
+        end = time.monotonic() + timeout
+        while "connected" not in self.job.output:
+            self.assert_alive()
+            if time.monotonic() > end:
+                raise LabError(f"guest {self.guest.name}: no TCP connection to {self.address} in {timeout:.0f} s")
+            time.sleep(0.3)
 
     @classmethod
     def ensure_server(cls, host: Host) -> None:
