@@ -7,12 +7,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Kind:
     """`type` is xl's. `kernel`: the stock one, or a kind of scripts/setup-own-kernel. A `native` guest has no C Xen core, so
-    it has neither a Xen console nor a device before our modules run: its consoles are emulated."""
+    it has neither a Xen console nor a device before our modules run: its consoles are emulated. `memory` in MiB is the least
+    that its tests need."""
 
     type: str
     kernel: str = "stock"
     native: bool = False
     cmdline: str = ""
+    memory: int = 256
 
 
 KINDS = {
@@ -22,7 +24,7 @@ KINDS = {
     "hvm": Kind("hvm"),
     "hvm-native": Kind("hvm", native=True, cmdline="nopv"),
     "noxen-native": Kind("hvm", kernel="noxen", native=True),
-    "debug-native": Kind("hvm", kernel="debug", native=True),
+    "debug-native": Kind("hvm", kernel="debug", native=True, memory=640),
     # Our modules are part of this kernel.
     "builtin": Kind("pvh", kernel="builtin"),
 }

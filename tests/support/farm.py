@@ -9,10 +9,12 @@ from pathlib import Path
 
 from lab.guest import Disk, Guest
 from lab.host import Host, LabError
+from lab.kinds import KINDS
 from lab.logs import LogBook, problems
 from lab.pair import DATA, ROOTS, Lab
 
-READY_SECONDS = 400
+# The debug kernel takes the longest.
+READY_SECONDS = 900
 
 
 def data_disks() -> list[Disk]:
@@ -70,7 +72,7 @@ class Farm:
         if options.get("root", "/dev/xvda") == "/dev/xvda":
             self.lab.reset_root(ROOTS[0])
             disks = [Disk(f"/dev/{ROOTS[0]}", "xvda"), *disks]
-        options.setdefault("memory", 256)
+        options["memory"] = max(options.get("memory", 0), KINDS[kind].memory)
         guest = Guest(self.lab.a, f"{key}-{number}", kind, number, disks=disks, **options)
         try:
             return guest.create(READY_SECONDS)

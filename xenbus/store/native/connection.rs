@@ -129,6 +129,11 @@ impl Connection {
         let _ = queue.enqueue(self.clone());
     }
 
+    /// Has all watches registered again with the next message of xenstored.
+    pub(super) fn owe_watches(&self) {
+        self.state.lock().owes_watches = true;
+    }
+
     /// Puts a request among those that are sent; [`Self::pump`] sends it.
     ///
     /// # Errors

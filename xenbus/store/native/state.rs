@@ -107,6 +107,8 @@ pub(super) struct State {
     pub(super) parked: bool,
     // All watches are to be registered again.
     pub(super) rewatch: bool,
+    // xenstored did not answer when it was told of them; it is told again once it says anything.
+    pub(super) owes_watches: bool,
     reconnects: u32,
     reconnects_since: u64,
     complained: u64,
@@ -143,6 +145,7 @@ impl State {
             holding: false,
             parked: false,
             rewatch: false,
+            owes_watches: false,
             reconnects: 0,
             reconnects_since: 0,
             complained: 0,
@@ -164,6 +167,9 @@ impl State {
             return Ok(());
         }
         let received = self.receive(watches, now + u64::from(limit))?;
+        if received {
+            self.rewatch |= core::mem::take(&mut self.owes_watches);
+        }
         let sent = self.send()?;
         if received || sent {
             self.notify();

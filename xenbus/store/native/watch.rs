@@ -122,20 +122,24 @@ impl Watches {
             }
         }
         for watch in &all {
-            match watch.register(connection) {
-                Ok(()) => {}
-                Err(error) => {
-                    pr_err!(
-                        "xenstore: cannot watch {} again ({:?}): changes there are not noticed until the next restore\n",
-                        &*watch.path,
-                        error
-                    );
-                    // Where there is no answer, each of the others would wait for one as long as this has.
-                    if error == ETIMEDOUT || error == EIO {
-                        break;
-                    }
-                }
+            let Err(error) = watch.register(connection) else {
+                continue;
+            };
+            // Where there is no answer, each of the others would wait for one as long as this has.
+            if error == ETIMEDOUT || error == EIO {
+                pr_err!(
+                    "xenstore: cannot watch {} and others again ({:?}): tried anew when xenstored says something\n",
+                    &*watch.path,
+                    error
+                );
+                connection.owe_watches();
+                break;
             }
+            pr_err!(
+                "xenstore: cannot watch {} again ({:?}): changes there are not noticed until the next restore\n",
+                &*watch.path,
+                error
+            );
         }
     }
 }
