@@ -24,7 +24,7 @@ KINDS = {
     "hvm": Kind("hvm"),
     "hvm-native": Kind("hvm", native=True, cmdline="nopv"),
     "noxen-native": Kind("hvm", kernel="noxen", native=True),
-    "debug-native": Kind("hvm", kernel="debug", native=True, memory=640),
+    "debug-native": Kind("hvm", kernel="debug", native=True, cmdline="kunit.enable=1 kunit.autorun=1", memory=640),
     # Our modules are part of this kernel.
     "builtin": Kind("pvh", kernel="builtin"),
 }
