@@ -63,6 +63,7 @@ class Job:
 
     def wait(self, timeout: float) -> Result:
         """Waits for the end."""
+        timeout *= self.guest.spec.patience
         end = time.monotonic() + timeout
         while True:
             code = self.poll()

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 class Kind:
     """`type` is xl's. `kernel`: the stock one, or a kind of scripts/setup-own-kernel. A `native` guest has no C Xen core, so
     it has neither a Xen console nor a device before our modules run: its consoles are emulated. `memory` in MiB is the least
-    that its tests need."""
+    that its tests need, `patience` what time limits are multiplied by."""
 
     type: str
     kernel: str = "stock"
     native: bool = False
     cmdline: str = ""
     memory: int = 256
+    patience: int = 1
 
 
 KINDS = {
@@ -24,7 +25,9 @@ KINDS = {
     "hvm": Kind("hvm"),
     "hvm-native": Kind("hvm", native=True, cmdline="nopv"),
     "noxen-native": Kind("hvm", kernel="noxen", native=True),
-    "debug-native": Kind("hvm", kernel="debug", native=True, cmdline="kunit.enable=1 kunit.autorun=1", memory=640),
+    "debug-native": Kind(
+        "hvm", kernel="debug", native=True, cmdline="kunit.enable=1 kunit.autorun=1", memory=640, patience=5
+    ),
     # Our modules are part of this kernel.
     "builtin": Kind("pvh", kernel="builtin"),
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What only a guest without a C Xen core has: our bus and our interrupts, many devices, and life without our modules."""
 
+import re
+
 import pytest
 from farm import interrupts, settled_grants
 from lab.guest import Disk
@@ -40,6 +42,16 @@ def test_ports_are_interrupts(guest):
     after = interrupts(guest)
     assert after["vbd-51728-ring"] > before["vbd-51728-ring"]
     assert sum(after[name] - before[name] for name in before if name.startswith("vif-0-")) > 0
+
+
+def test_events_reach_each_processor(guest):
+    """Ours to ourselves and those of the hypervisor's timer; those that nobody has a use for are slowed down."""
+    out = guest.run("cat /sys/kernel/debug/rxenbus/evtchn_loopback", timeout=120).check().out
+    processors = re.findall(r"^cpu (\d+) events 500 nanoseconds \d+$", out, re.M)
+    assert len(processors) == guest.vcpus, out
+    assert re.findall(r"^timer (\d+) arrived$", out, re.M) == processors, out
+    sent, handled = (int(count) for count in re.search(r"^worthless (\d+) handled (\d+)$", out, re.M).groups())
+    assert 0 < handled < sent, out
 
 
 DISKS, CARDS = 8, 4
