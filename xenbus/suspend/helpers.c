@@ -65,9 +65,12 @@ void rxen_unlock_sleep(unsigned int flags)
 
 void rxen_power_off(void)
 {
-	/* Without user space to ask, it is done at once; while going down anyhow, there is nothing to ask. */
+	/*
+	 * Without a program to ask it is done by force, as orderly_reboot() does: the toolstack has seen the request
+	 * taken. While going down anyhow, there is nothing to ask.
+	 */
 	if (system_state <= SYSTEM_RUNNING)
-		orderly_poweroff(system_state < SYSTEM_RUNNING);
+		orderly_poweroff(true);
 }
 
 void rxen_reboot(void)
