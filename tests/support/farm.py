@@ -13,8 +13,7 @@ from lab.kinds import KINDS
 from lab.logs import LogBook, problems
 from lab.pair import DATA, ROOTS, Lab
 
-# The debug kernel takes the longest.
-READY_SECONDS = 900
+READY_SECONDS = 400
 
 
 def data_disks() -> list[Disk]:
@@ -75,7 +74,7 @@ class Farm:
         options["memory"] = max(options.get("memory", 0), KINDS[kind].memory)
         guest = Guest(self.lab.a, f"{key}-{number}", kind, number, disks=disks, **options)
         try:
-            return guest.create(READY_SECONDS)
+            return guest.create(READY_SECONDS * guest.spec.patience)
         except LabError:
             self.guests[key] = guest
             raise
