@@ -19,6 +19,7 @@ pub mod backlog;
 pub mod framer;
 #[cfg(CONFIG_XEN)]
 mod hosted;
+mod kunit;
 pub mod listing;
 pub mod matcher;
 pub(crate) mod native;

@@ -50,6 +50,7 @@ mod cpu;
 pub mod fifo;
 mod hotplug;
 pub mod keep;
+mod kunit;
 mod line;
 mod lock;
 mod loopback;

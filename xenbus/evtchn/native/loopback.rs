@@ -41,7 +41,7 @@ use kernel::{
 use rxen_bindings as bindings;
 
 /// This domain.
-const SELF: u16 = bindings::DOMID_SELF as u16;
+pub(super) const SELF: u16 = bindings::DOMID_SELF as u16;
 /// Events that are sent to each CPU.
 const EVENTS: u64 = 500;
 /// How long each may take.
@@ -50,14 +50,14 @@ const LIMIT: Delta = Delta::from_secs(1);
 const STORM: Delta = Delta::from_millis(200);
 
 /// The receiving end.
-struct Receiver {
+pub(super) struct Receiver {
     seen: Atomic<u64>,
     worthless: Atomic<bool>,
 }
 
 impl Receiver {
     /// One that has seen nothing.
-    fn new() -> Result<Arc<Self>> {
+    pub(super) fn new() -> Result<Arc<Self>> {
         let new = Self {
             seen: Atomic::new(0),
             worthless: Atomic::new(false),
@@ -92,7 +92,7 @@ impl Handler for Receiver {
 }
 
 /// Two ports of this guest that are bound to each other.
-struct Pair {
+pub(super) struct Pair {
     // Goes first: it is bound to the other.
     to: Channel,
     from: Channel,
@@ -100,7 +100,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let receiver = Receiver::new()?;
         let from = Channel::bind_unbound(SELF, "loopback-from", receiver.clone())?;
         let to = Channel::bind_interdomain(SELF, from.port(), "loopback-to", receiver.clone())?;
@@ -111,7 +111,7 @@ impl Pair {
     }
 
     /// Has the events handled on a CPU.
-    fn move_to(&self, cpu: &Cpu) -> Result {
+    pub(super) fn move_to(&self, cpu: &Cpu) -> Result {
         match &self.to.binding {
             Some(Binding::Native(binding)) => {
                 // SAFETY: The interrupt is the channel's as long as that is bound.
@@ -122,7 +122,7 @@ impl Pair {
     }
 
     /// Sends one event after the other; the nanoseconds that each took.
-    fn send_all(&self) -> Result<i64> {
+    pub(super) fn send_all(&self) -> Result<i64> {
         let start = Instant::<Monotonic>::now();
         for _ in 0..EVENTS {
             let seen = self.receiver.seen.load(Acquire);
@@ -133,7 +133,7 @@ impl Pair {
     }
 
     /// Sends worthless events for a while; how many were sent and how many were handled.
-    fn storm(&self) -> (u64, u64) {
+    pub(super) fn storm(&self) -> (u64, u64) {
         self.receiver.worthless.store(true, Relaxed);
         let (sent, seen) = (self.from.sent(), self.receiver.seen.load(Acquire));
         let start = Instant::<Monotonic>::now();
@@ -149,7 +149,7 @@ impl Pair {
 }
 
 /// Has the hypervisor's timer of a CPU go off and its virtual interrupt arrive.
-fn ring_timer(cpu: &Cpu) -> Result {
+pub(super) fn ring_timer(cpu: &Cpu) -> Result {
     let receiver = Receiver::new()?;
     let _timer = Channel::bind_virq(
         bindings::VIRQ_TIMER,
