@@ -18,7 +18,6 @@ mod tests {
         WatchHandler, //
     };
     use kernel::{
-        fmt,
         prelude::*,
         sync::{
             atomic::{

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Events of a guest whose only Xen core is ours: each ABI and each way of the upcall, processors that come and go,
+and where an event is handled."""
+
+import re
+
+import pytest
+from farm import data_disks
+from lab.kinds import NATIVE_KINDS
+from loads import DiskLoad, NetworkLoad
+
+pytestmark = pytest.mark.kinds(*NATIVE_KINDS)
+
+DEBUGFS = "/sys/kernel/debug/rxenbus"
+
+
+@pytest.fixture
+def made(farm, kind):
+    """Gives a guest with two processors whose core was loaded with these parameters."""
+
+    def make(**parameters):
+        role = "-".join(["events", *(f"{name.split('_')[1]}{value}" for name, value in parameters.items())])
+        cmdline = " ".join(f"rxenbus.{name}={value}" for name, value in parameters.items())
+        return farm.get(role, kind, vcpus=2, disks=data_disks(), vifs=1, cmdline=cmdline)
+
+    return make
+
+
+def events(guest) -> tuple[dict[str, str], dict[int, dict[str, int]]]:
+    """What debugfs says of event channels, and of each processor."""
+    out = guest.run(f"cat {DEBUGFS}/evtchn").check().out
+    facts = dict(re.findall(r"^((?!cpu )\w+) (.*)$", out, re.M))
+    processors = {}
+    for line in re.findall(r"^cpu .*$", out, re.M):
+        fields = line.split()
+        figures = {name: int(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
+        processors[figures.pop("cpu")] = figures
+    return facts, processors
+
+
+class Load:
+    """fio with verify on two disks, and a TCP connection."""
+
+    def __init__(self, guest, lab):
+        self.disks = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
+        self.network = NetworkLoad(guest, lab.a, rate=20_000)
+        self.go_on()
+
+    def go_on(self) -> None:
+        self.network.assert_alive()
+        self.disks.wait_progress(120)
+
+    def stop(self) -> None:
+        self.go_on()
+        self.disks.stop()
+        self.network.stop()
+
+
+def check_loopback(guest, processors: int) -> None:
+    """Events to itself and timers reach each processor."""
+    out = guest.run(f"cat {DEBUGFS}/evtchn_loopback", timeout=120).check().out
+    assert len(re.findall(r"^cpu \d+ events 500", out, re.M)) == processors, out
+    assert len(re.findall(r"^timer \d+ arrived$", out, re.M)) == processors, out
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("abi", "vectors"), [(1, 1), (1, 0), (2, 0)])
+def test_each_abi_and_upcall(made, lab, abi, vectors):
+    """Also after a cancelled suspend and after a restore. The best of both is what all other tests have."""
+    guest = made(event_abi=abi, event_vectors=vectors)
+    expected = {"abi": "fifo" if abi == 2 else "2-level", "upcall": "vector" if vectors else "platform device"}
+    # By the platform device only the first processor is called.
+    processors = 2 if vectors else 1
+    load = Load(guest, lab)
+    for suspend in (None, guest.checkpoint, lambda: (guest.save(), guest.restore())):
+        if suspend:
+            suspend()
+            load.go_on()
+        facts, cpus = events(guest)
+        assert {name: facts[name] for name in expected} == expected
+        assert facts["bad_queues"] == "0"
+        assert sum(cpu["upcalls"] > 0 for cpu in cpus.values()) == processors, cpus
+    load.stop()
+    check_loopback(guest, processors)
+
+
+@pytest.fixture
+def online(made):
+    """Gives a guest with two processors, and switches the second one on or off."""
+    guest = made()
+
+    def switch(on: bool) -> None:
+        guest.run(f"echo {int(on)} >/sys/devices/system/cpu/cpu1/online", timeout=120).check()
+
+    yield guest, switch
+    switch(True)
+
+
+def ports_on(guest, cpu: int) -> int:
+    _, cpus = events(guest)
+    return cpus[cpu]["ports"] if cpu in cpus else 0
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
+def test_processor_goes_and_comes_back(online, lab):
+    """Its ports go to another one; nothing is lost, also when a restore comes in between."""
+    guest, switch = online
+    load = Load(guest, lab)
+    total = int(events(guest)[0]["channels"])
+    for between in (None, lambda: (guest.save(), guest.restore())):
+        switch(False)
+        assert ports_on(guest, 0) == total
+        load.go_on()
+        if between:
+            between()
+            load.go_on()
+            assert ports_on(guest, 0) == total
+            check_loopback(guest, 1)
+        switch(True)
+        load.go_on()
+        check_loopback(guest, 2)
+    load.stop()
+
+
+@pytest.mark.thorough
+def test_affinity(made):
+    """An interrupt goes where its affinity says."""
+    guest = made()
+    number = guest.run("sed -n 's/^ *\\([0-9]*\\):.* vbd-51728-ring$/\\1/p' /proc/interrupts").check().out.strip()
+    for cpu in (1, 0, 1):
+        counts = f"sed -n 's/^ *{number}: *\\([0-9]*\\) *\\([0-9]*\\) .*/\\1 \\2/p' /proc/interrupts"
+        script = f"echo {cpu} >/proc/irq/{number}/smp_affinity_list; {counts}; dd if=/dev/xvdb of=/dev/null bs=64k count=40 iflag=direct 2>&1; {counts}"
+        lines = re.findall(r"^(\d+) (\d+)$", guest.run(script).check().out, re.M)
+        before, after = ([int(count) for count in line] for line in lines)
+        assert after[cpu] > before[cpu], (cpu, before, after)
+        assert after[1 - cpu] == before[1 - cpu], (cpu, before, after)
