@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A xenstored that does not answer for a while: what is connected goes on, requests end in time, and afterwards
+everything works again."""
+
+import contextlib
+import re
+import time
+
+import pytest
+from farm import data_disks
+from lab.guest import Disk
+from lab.kinds import NATIVE_KINDS
+from loads import DiskLoad, NetworkLoad
+
+pytestmark = [pytest.mark.kinds(*NATIVE_KINDS), pytest.mark.thorough, pytest.mark.timeout(1800)]
+
+# Seconds that a reply may take.
+PATIENCE = 3
+COMPLAINT = r"xenstore: no reply to request"
+
+# In dom0: a guest's vCPUs and device model go on without a word to xenstored, which xl cannot do.
+GO_ON = """
+import ctypes, glob, json, socket, sys
+domid = int(sys.argv[1])
+model = socket.socket(socket.AF_UNIX)
+model.connect(f"/var/run/xen/qmp-libxl-{domid}")
+lines = model.makefile("rw")
+lines.readline()
+for command in ("qmp_capabilities", "cont"):
+    lines.write(json.dumps({"execute": command}) + "\\n")
+    lines.flush()
+    while "return" not in json.loads(lines.readline()):
+        pass
+control = ctypes.CDLL(glob.glob("/usr/lib/**/libxenctrl.so.4*", recursive=True)[0])
+control.xc_interface_open.restype = ctypes.c_void_p
+handle = control.xc_interface_open(None, None, 0)
+sys.exit(control.xc_domain_unpause(ctypes.c_void_p(handle), domid))
+"""
+
+
+@pytest.fixture
+def guest(farm, kind):
+    return farm.get("outage", kind, disks=data_disks(), vifs=1, cmdline=f"rxenbus.store_timeout={PATIENCE}")
+
+
+@contextlib.contextmanager
+def outage(host):
+    """xenstored stands still meanwhile."""
+    host.run("kill -STOP $(cat /run/xenstored.pid)").check()
+    try:
+        yield
+    finally:
+        host.run("kill -CONT $(cat /run/xenstored.pid)").check()
+
+
+def counters(guest) -> dict[str, int]:
+    out = guest.run("cat /sys/kernel/debug/rxenbus/store").check().out
+    return {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", out, re.M)}
+
+
+def check_hotplug(guest) -> None:
+    """A disk comes and goes, which the guest only learns from its watches."""
+    guest.host.run("rm -f /srv/late.img; truncate -s 8M /srv/late.img").check()
+    guest.attach_disk(Disk("/srv/late.img", "xvdp"))
+    guest.run("for n in $(seq 300); do [ -b /dev/xvdp ] && exit 0; sleep 0.1; done; exit 1", timeout=90).check()
+    guest.run("dd if=/dev/xvdp of=/dev/null bs=64k count=8 iflag=direct").check()
+    guest.detach_disk("xvdp")
+    guest.run("for n in $(seq 300); do [ -b /dev/xvdp ] || exit 0; sleep 0.1; done; exit 1", timeout=90).check()
+
+
+def test_requests_end_in_time(guest, lab, farm):
+    farm.expect(COMPLAINT)
+    disks = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
+    network = NetworkLoad(guest, lab.a, rate=20_000)
+    disks.wait_progress(120)
+    before = counters(guest)["timeouts"]
+    with outage(guest.host):
+        disks.wait_progress(120)
+        took = guest.run("a=$(cut -d. -f1 /proc/uptime); timeout -s KILL 60 xenstore-read domid; echo rc $?; echo $(($(cut -d. -f1 /proc/uptime) - a))", 90).check().out
+        assert "rc 1" in took, took
+        assert PATIENCE <= int(took.split()[-1]) < 30, took
+        disks.wait_progress(120)
+        network.assert_alive()
+    assert counters(guest)["timeouts"] > before
+    # Late replies are nobody's any more.
+    assert guest.run("xenstore-read domid", timeout=60).check().out.strip() == guest.host.run(f"xl domid {guest.name}").out.strip()
+    check_hotplug(guest)
+    disks.stop()
+    network.stop()
+
+
+def test_watches_that_were_not_taken_after_a_restore_are_later(guest, farm):
+    farm.expect(COMPLAINT)
+    path = "/srv/guest.save"
+    host = guest.host
+    (host.share / "go-on.py").write_text(GO_ON)
+    guest.run("dmesg -C").check()
+    guest.save(path)
+    host.run(f"xl restore -p {path} && rm {path}", timeout=180).check()
+    domid = host.run(f"xl domid {guest.name}").check().out.strip()
+    with outage(host):
+        host.run(f"python3 /share/go-on.py {domid}", timeout=60).check()
+        time.sleep(10 * PATIENCE)
+    check_hotplug(guest)
+    # 4 is XS_WATCH.
+    assert re.search(rf"{COMPLAINT} 4 for", guest.dmesg())
+    guest.run(f"dd if=/dev/xvdb of=/dev/null bs=64k count=8 iflag=direct; ping -c 3 -i 0.3 -W 5 {host.address}").check()
