@@ -129,9 +129,20 @@ impl Connection {
         let _ = queue.enqueue(self.clone());
     }
 
-    /// Has all watches registered again with the next message of xenstored.
-    pub(super) fn owe_watches(&self) {
-        self.state.lock().owes_watches = true;
+    /// Changes whenever xenstored has said something.
+    pub(super) fn heard(&self) -> u64 {
+        self.state.lock().heard
+    }
+
+    /// Has all watches registered again with the first message of xenstored since `heard` was read.
+    pub(super) fn owe_watches(self: &Arc<Self>, heard: u64) {
+        let mut state = self.state.lock();
+        if state.heard == heard {
+            state.owes_watches = true;
+        } else {
+            drop(state);
+            self.register_again();
+        }
     }
 
     /// Puts a request among those that are sent; [`Self::pump`] sends it.

@@ -109,6 +109,8 @@ pub(super) struct State {
     pub(super) rewatch: bool,
     // xenstored did not answer when it was told of them; it is told again once it says anything.
     pub(super) owes_watches: bool,
+    // Counts the rounds in which it has said something.
+    pub(super) heard: u64,
     reconnects: u32,
     reconnects_since: u64,
     complained: u64,
@@ -146,6 +148,7 @@ impl State {
             parked: false,
             rewatch: false,
             owes_watches: false,
+            heard: 0,
             reconnects: 0,
             reconnects_since: 0,
             complained: 0,
@@ -168,6 +171,7 @@ impl State {
         }
         let received = self.receive(watches, now + u64::from(limit))?;
         if received {
+            self.heard = self.heard.wrapping_add(1);
             self.rewatch |= core::mem::take(&mut self.owes_watches);
         }
         let sent = self.send()?;

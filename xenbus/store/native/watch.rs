@@ -122,6 +122,7 @@ impl Watches {
             }
         }
         for watch in &all {
+            let heard = connection.heard();
             let Err(error) = watch.register(connection) else {
                 continue;
             };
@@ -132,7 +133,13 @@ impl Watches {
                     &*watch.path,
                     error
                 );
-                connection.owe_watches();
+                // A refusal was a message too: only one after it is a sign.
+                let since = if error == ETIMEDOUT {
+                    heard
+                } else {
+                    connection.heard()
+                };
+                connection.owe_watches(since);
                 break;
             }
             pr_err!(
