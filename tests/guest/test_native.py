@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from farm import interrupts, settled_grants
+from farm import data_disks, interrupts, settled_grants
 from lab.guest import Disk
 from lab.kinds import NATIVE_KINDS
 from lab.pair import DATA
@@ -81,6 +81,23 @@ def test_8_disks_and_4_cards(farm, kind, lab):
     finally:
         farm.end_all()
         lab.a.run(f"rm -f {extra}")
+
+
+@pytest.mark.thorough
+def test_grant_table_of_version_2(farm, kind, lab):
+    """Entries and their status in separate frames; also after a restore."""
+    guest = farm.get("grants2", kind, cmdline="rxenbus.grant_version=2", disks=data_disks(), vifs=1)
+    load = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
+    network = NetworkLoad(guest, lab.a, rate=20_000)
+    load.wait_progress(120)
+    for suspend in (guest.checkpoint, lambda: (guest.save(), guest.restore())):
+        suspend()
+        assert "version 2" in guest.run("cat /sys/kernel/debug/rxenbus/grants").check().out
+        load.wait_progress(120)
+    load.stop()
+    network.stop()
+    counts = settled_grants(guest)
+    assert counts["leaked"] == counts["deferred"] == 0
 
 
 # rxen_netfront refuses while the emulated card is in use.
