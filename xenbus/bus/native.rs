@@ -133,6 +133,24 @@ impl Agents {
     }
 }
 
+/// Has an agent do again what it could not because xenstored gave no answer; false if the bus goes. An attempt takes as
+/// long as an answer may take, so this is no busy loop.
+fn order_again(agent: &Arc<Agent>, order: Order) -> bool {
+    let agents = AGENTS.lock();
+    agents.order(agent, order);
+    !agents.ending
+}
+
+/// Asks xenstored until it gives an answer, or the bus goes. As above, no busy loop.
+fn until_answered<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
+    loop {
+        match ask() {
+            Err(error) if error == ETIMEDOUT && !AGENTS.lock().ending => {}
+            result => return result,
+        }
+    }
+}
+
 /// Takes the agent of a place where there is nothing any more off the list, unless it has got a new order.
 fn dismiss(idle: &Agent) {
     AGENTS
@@ -162,7 +180,7 @@ impl store::WatchHandler for Listing {
 
 /// Lists the devices of all types, and has all that are known looked at.
 fn list_all() {
-    match store::list(c"device", c"") {
+    match until_answered(|| store::list(c"device", c"")) {
         Ok(kinds) => {
             for kind in &kinds {
                 list_kind(kind.to_bytes());
@@ -185,7 +203,7 @@ fn list_kind(kind: &[u8]) {
     let Ok(name) = CString::try_from_fmt(fmt!("{}", BStr::from_bytes(kind))) else {
         return;
     };
-    match store::list(c"device", &name) {
+    match until_answered(|| store::list(c"device", &name)) {
         Ok(ids) => {
             for id in &ids {
                 list_device(kind, id.to_bytes());
@@ -371,12 +389,9 @@ impl Bus {
 
 impl Drop for Bus {
     fn drop(&mut self) {
+        AGENTS.lock().ending = true;
         self.watch = None;
-        let list = {
-            let mut agents = AGENTS.lock();
-            agents.ending = true;
-            core::mem::take(&mut agents.list)
-        };
+        let list = core::mem::take(&mut AGENTS.lock().list);
         for agent in &list {
             agent.forget_otherend();
         }

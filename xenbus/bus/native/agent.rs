@@ -190,6 +190,12 @@ impl Agent {
         let _ = queue.enqueue(self.clone());
     }
 
+    /// Gives an order again that could not be carried out because xenstored gave no answer. False where that is not the
+    /// reason, or where the bus goes.
+    fn again(self: &Arc<Self>, order: Order, reason: Error) -> bool {
+        reason == ETIMEDOUT && super::order_again(self, order)
+    }
+
     /// Carries out all orders.
     fn carry_out(self: &Arc<Self>) {
         loop {

@@ -52,9 +52,13 @@ impl Otherend {
         })
     }
 
-    /// Whether its half is there, and we may read it.
-    pub(super) fn exists(&self) -> bool {
-        exists(&self.path).unwrap_or(false)
+    /// Whether its half is there.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if we may not read it, `ETIMEDOUT` if there was no answer.
+    pub(super) fn exists(&self) -> Result<bool> {
+        exists(&self.path)
     }
 
     /// The path of its state node.
@@ -103,14 +107,21 @@ pub(super) fn state_of(path: &CStr) -> State {
 
 /// Reads the other end's state; Unknown for a device whose folder is not ours any more: what is at the same path now has
 /// nothing to do with it.
-pub(in super::super) fn otherend_state(device: &Device) -> State {
+///
+/// # Errors
+///
+/// As [`read_state`].
+pub(super) fn read_otherend_state(device: &Device) -> Result<State> {
     if Body::of(device).is_vanished() {
-        return State::Unknown;
+        return Ok(State::Unknown);
     }
-    match device.otherend() {
-        Ok(path) => state_of(&path),
-        Err(_) => State::Unknown,
-    }
+    let state = read_state(&device.otherend()?)?;
+    Ok(state.unwrap_or(State::Unknown))
+}
+
+/// As [`read_otherend_state`]; Unknown if it cannot be read.
+pub(in super::super) fn otherend_state(device: &Device) -> State {
+    read_otherend_state(device).unwrap_or(State::Unknown)
 }
 
 /// Writes our state.

@@ -77,15 +77,21 @@ impl Agent {
         }
         calls.awaited = false;
         let otherend = Otherend::read(&self.nodename);
-        let missing = match &otherend {
-            Ok(otherend) => !otherend.exists(),
-            Err(_) => true,
+        let there = match &otherend {
+            Ok(otherend) => otherend.exists(),
+            Err(error) => Err(*error),
         };
         self.set_otherend(device, &mut calls, otherend.ok());
-        if missing {
-            dialogue::error(device, ENOENT, fmt!("there is no backend yet"));
+        if there != Ok(true) {
             calls.awaited = true;
-            self.watch_otherend(&mut calls);
+            if let Err(error) = there {
+                if self.again(Order::Meet, error) {
+                    return Err(ENODEV);
+                }
+            }
+            dialogue::error(device, ENOENT, fmt!("there is no backend yet"));
+            // An error is in the log.
+            let _ = self.watch_otherend(&mut calls);
             return Err(ENODEV);
         }
         let device: ARef<Device> = device.into();
@@ -98,7 +104,8 @@ impl Agent {
             data,
             device,
         });
-        self.watch_otherend(&mut calls);
+        // An error is in the log.
+        let _ = self.watch_otherend(&mut calls);
         drop(calls);
         self.order(Order::Meet);
         Ok(())

@@ -64,7 +64,14 @@ impl Agent {
             self.bind_again();
             return;
         };
-        let state = dialogue::otherend_state(&bound.device);
+        let state = match dialogue::read_otherend_state(&bound.device) {
+            Err(error) if error == ETIMEDOUT => {
+                drop(calls);
+                self.again(Order::Meet, error);
+                return;
+            }
+            state => state.unwrap_or(State::Unknown),
+        };
         // SAFETY: Reads a variable.
         if unsafe { bindings::rxen_is_going_down() } {
             // Work that may fail, for instance because the root is gone, is not begun any more.
@@ -122,6 +129,25 @@ impl Agent {
         }
         // The old watch would say nothing new.
         calls.watch = None;
+        // The new one speaks up at once; that is put off until the driver knows of the restore.
+        let found = self.find_otherend(&mut calls);
+        let watched = found.or_else(|error| {
+            if error == ETIMEDOUT {
+                Err(error)
+            } else {
+                Ok(())
+            }
+        });
+        let watched = watched.and_then(|()| self.watch_otherend(&mut calls));
+        if watched == Err(ETIMEDOUT) {
+            drop(calls);
+            // At rest until then.
+            self.again(Order::Restore, ETIMEDOUT);
+            return;
+        }
+        if let (Err(error), Some(bound)) = (found, &calls.bound) {
+            dialogue::error(&bound.device, error, fmt!("no backend after the restore"));
+        }
         if let Some(Bound { device, .. }) = &calls.bound {
             let device = device.clone();
             let _state = self.state.lock();
@@ -129,10 +155,6 @@ impl Agent {
             // have the device taken for one that was replaced.
             let state = dialogue::read_state(&self.nodename).unwrap_or(Some(State::Initialising));
             Body::of(&device).set_state(state.unwrap_or(State::Unknown));
-        }
-        let found = self.find_otherend(&mut calls);
-        if let (Err(error), Some(bound)) = (found, &calls.bound) {
-            dialogue::error(&bound.device, error, fmt!("no backend after the restore"));
         }
         drop(calls);
         self.go_on(|bound| {
@@ -142,6 +164,5 @@ impl Agent {
                 dialogue::fatal(&bound.device, error, fmt!("cannot go on after the restore"));
             }
         });
-        self.watch_otherend(&mut self.calls.lock());
     }
 }

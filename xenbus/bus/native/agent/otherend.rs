@@ -30,14 +30,23 @@ impl store::WatchHandler for Otherends {
 
 impl Agent {
     /// Reads who the other end is, for the device that is bound.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none, `ETIMEDOUT` if xenstored does not say.
     pub(super) fn find_otherend(&self, calls: &mut Calls) -> Result {
         let Some(bound) = &calls.bound else {
             return Ok(());
         };
         let device = bound.device.clone();
-        self.set_otherend(&device, calls, Otherend::read(&self.nodename).ok());
-        match &calls.otherend {
-            Some(otherend) if otherend.exists() => Ok(()),
+        let otherend = match Otherend::read(&self.nodename) {
+            Err(error) if error == ETIMEDOUT => return Err(error),
+            otherend => otherend.ok(),
+        };
+        self.set_otherend(&device, calls, otherend);
+        match calls.otherend.as_ref().map(Otherend::exists) {
+            Some(Ok(true)) => Ok(()),
+            Some(Err(error)) if error == ETIMEDOUT => Err(error),
             _ => Err(ENOENT),
         }
     }
@@ -59,22 +68,22 @@ impl Agent {
         drop(old);
     }
 
-    /// Watches the other end's state, if it is known who that is.
-    pub(super) fn watch_otherend(self: &Arc<Self>, calls: &mut Calls) {
+    /// Watches the other end's state, if it is known who that is. The log says when that fails.
+    pub(super) fn watch_otherend(self: &Arc<Self>, calls: &mut Calls) -> Result {
         calls.watch = None;
         let Some(otherend) = &calls.otherend else {
-            return;
+            return Ok(());
         };
         let watch = otherend.state_path().and_then(|path| {
             store::Watch::new(&path, Arc::new(Otherends(self.clone()), GFP_KERNEL)?)
         });
-        match watch {
-            Ok(watch) => calls.watch = Some(watch),
-            Err(error) => pr_err!(
+        calls.watch = Some(watch.inspect_err(|error| {
+            pr_err!(
                 "bus: {}: cannot watch the backend ({:?})\n",
                 &*self.nodename,
                 error
-            ),
-        }
+            );
+        })?);
+        Ok(())
     }
 }

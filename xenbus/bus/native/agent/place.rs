@@ -43,6 +43,10 @@ impl Agent {
         let (step, state) = match self.compare(present.as_ref()) {
             Ok(found) => found,
             Err(error) => {
+                drop(present);
+                if self.again(Order::Look, error) {
+                    return;
+                }
                 pr_warn!(
                     "bus: cannot tell whether {} is there ({:?})\n",
                     &*self.nodename,
@@ -155,11 +159,20 @@ impl Agent {
         if !calls.awaited {
             return false;
         }
-        let now = Otherend::read(&self.nodename).ok();
+        let now = Otherend::read(&self.nodename);
+        let there = match &now {
+            Ok(otherend) => otherend.exists(),
+            Err(error) => Err(*error),
+        };
+        let now = now.ok();
         if now != calls.otherend {
             self.set_otherend(device, &mut calls, now);
-            self.watch_otherend(&mut calls);
+            // An error is in the log.
+            let _ = self.watch_otherend(&mut calls);
         }
-        calls.otherend.as_ref().is_some_and(Otherend::exists)
+        there.unwrap_or_else(|error| {
+            self.again(Order::Meet, error);
+            false
+        })
     }
 }
