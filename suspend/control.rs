@@ -20,7 +20,10 @@ use kernel::{
     sync::Arc, //
 };
 use rxenbus::{
-    store,
+    store::{
+        self,
+        retry, //
+    },
     suspend as steps,
     worker::{
         Errand,
@@ -32,6 +35,9 @@ use rxenbus::{
 const CONTROL: &CStr = c"control";
 /// What the guest says it can, in nodes that the toolstack has made for that.
 const FEATURES: [&CStr; 3] = [c"feature-poweroff", c"feature-reboot", c"feature-suspend"];
+
+/// How often a request is asked for where xenstored does not answer in time.
+const ATTEMPTS: u32 = 5;
 
 /// Ears for both nodes. Dropping it takes back what was announced and waits until nothing is being carried out.
 pub(crate) struct Control {
@@ -104,7 +110,20 @@ fn announce() {
 }
 
 /// Reads a request and acknowledges it, both in one transaction, if `understands` it.
+///
+/// Where it is not known whether the acknowledgement has come through and the node is empty afterwards, the request is not
+/// carried out: the toolstack may have taken it back.
 fn take<T>(node: &CStr, understands: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
+    retry::bounded(
+        ATTEMPTS,
+        ETIMEDOUT,
+        |_| {},
+        || take_once(node, &understands),
+    )
+}
+
+/// As [`take`], asking once.
+fn take_once<T>(node: &CStr, understands: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
     let mut taken = None;
     store::transaction(|open| {
         taken = None;
