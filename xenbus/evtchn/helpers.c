@@ -61,10 +61,13 @@ void rxen_timer_start(struct timer_list *timer, unsigned long ticks)
  * An interrupt of no hardware, which may be requested. It has a single target: then the CPU that it has moved to waits
  * for the handler on the former one, instead of having that one go on with each event that comes in meanwhile, without
  * an end where they come fast.
+ *
+ * It has no owner: whoever requests an interrupt holds its owner, and with xenstore's this module would hold itself.
+ * Frontends hold it by the symbols that they use.
  */
 int rxen_irq_alloc(void)
 {
-	int irq = irq_alloc_desc_from(0, NUMA_NO_NODE);
+	int irq = __irq_alloc_descs(-1, 0, 1, NUMA_NO_NODE, NULL, NULL);
 
 	if (irq >= 0) {
 		irq_clear_status_flags(irq, IRQ_NOREQUEST | IRQ_NOAUTOEN);
