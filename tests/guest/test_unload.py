@@ -72,7 +72,7 @@ def test_unload_and_load_many_times(rootless, farm, times):
         [ ! -e /dev/xvdb ]
         echo round $n
     done"""
-    result = rootless.run(script, timeout=500)
+    result = rootless.run(script, timeout=60 + 45 * rounds)
     assert result.rc == 0, result.out[-2000:]
     assert result.out.count("round ") == rounds
     assert grant_table(host, rootless) == unused
