@@ -54,6 +54,7 @@ def grant_table(host, guest) -> list[str]:
     return re.findall(r"^\(XEN\)(?:\s*\[[^]]*\])?\s*\[0x[0-9a-f]+\].*$", mine[0], re.M)
 
 
+@pytest.mark.each_kind
 def test_unload_and_load_many_times(rootless, farm, times):
     rounds = times(*ROUNDS)
     host = farm.lab.a
