@@ -124,7 +124,7 @@ class Guest:
     def config(self, kernel: str, initrd: str) -> str:
         """The guest's xl configuration."""
         extra = " ".join([
-            f"console=hvc0 loglevel=5 labname={self.name} labip={self.number} labroot={self.root}",
+            f"console=hvc0 loglevel=5 labname={self.name} labip={self.number} labcards={self.vifs} labroot={self.root}",
             # Without Xen's word for it, Linux measures the frequency, and on a busy machine it gives up.
             f"tsc_early_khz={self.host.tsc_khz} tsc=reliable" if self.native else "", self.spec.cmdline, self.cmdline,
         ])  # fmt: skip
