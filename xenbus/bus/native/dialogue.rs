@@ -52,13 +52,16 @@ impl Otherend {
         })
     }
 
-    /// Whether its half is there.
-    ///
-    /// # Errors
-    ///
-    /// `EACCES` if we may not read it, `ETIMEDOUT` if there was no answer.
-    pub(super) fn exists(&self) -> Result<bool> {
-        exists(&self.path)
+    /// Reads who is the other end of a device, and whether its half is there: an error if one of the two cannot be read,
+    /// `ETIMEDOUT` if there was no answer.
+    pub(super) fn find(nodename: &CStr) -> (Option<Self>, Result<bool>) {
+        match Self::read(nodename) {
+            Ok(otherend) => {
+                let there = exists(&otherend.path);
+                (Some(otherend), there)
+            }
+            Err(error) => (None, Err(error)),
+        }
     }
 
     /// The path of its state node.

@@ -76,12 +76,8 @@ impl Agent {
             return Err(EBUSY);
         }
         calls.awaited = false;
-        let otherend = Otherend::read(&self.nodename);
-        let there = match &otherend {
-            Ok(otherend) => otherend.exists(),
-            Err(error) => Err(*error),
-        };
-        self.set_otherend(device, &mut calls, otherend.ok());
+        let (otherend, there) = Otherend::find(&self.nodename);
+        self.set_otherend(device, &mut calls, otherend);
         if there != Ok(true) {
             calls.awaited = true;
             if let Err(error) = there {

@@ -131,15 +131,9 @@ impl Agent {
         calls.watch = None;
         // The new one speaks up at once; that is put off until the driver knows of the restore.
         let found = self.find_otherend(&mut calls);
-        let watched = found.or_else(|error| {
-            if error == ETIMEDOUT {
-                Err(error)
-            } else {
-                Ok(())
-            }
-        });
-        let watched = watched.and_then(|()| self.watch_otherend(&mut calls));
-        if watched == Err(ETIMEDOUT) {
+        let unanswered =
+            found == Err(ETIMEDOUT) || self.watch_otherend(&mut calls) == Err(ETIMEDOUT);
+        if unanswered {
             drop(calls);
             // At rest until then.
             self.again(Order::Restore, ETIMEDOUT);

@@ -39,15 +39,15 @@ impl Agent {
             return Ok(());
         };
         let device = bound.device.clone();
-        let otherend = match Otherend::read(&self.nodename) {
-            Err(error) if error == ETIMEDOUT => return Err(error),
-            otherend => otherend.ok(),
-        };
+        let (otherend, there) = Otherend::find(&self.nodename);
+        if there == Err(ETIMEDOUT) {
+            return Err(ETIMEDOUT);
+        }
         self.set_otherend(&device, calls, otherend);
-        match calls.otherend.as_ref().map(Otherend::exists) {
-            Some(Ok(true)) => Ok(()),
-            Some(Err(error)) if error == ETIMEDOUT => Err(error),
-            _ => Err(ENOENT),
+        if there == Ok(true) {
+            Ok(())
+        } else {
+            Err(ENOENT)
         }
     }
 

@@ -159,12 +159,7 @@ impl Agent {
         if !calls.awaited {
             return false;
         }
-        let now = Otherend::read(&self.nodename);
-        let there = match &now {
-            Ok(otherend) => otherend.exists(),
-            Err(error) => Err(*error),
-        };
-        let now = now.ok();
+        let (now, there) = Otherend::find(&self.nodename);
         if now != calls.otherend {
             self.set_otherend(device, &mut calls, now);
             // An error is in the log.
