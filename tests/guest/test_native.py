@@ -8,7 +8,7 @@ from farm import data_disks, interrupts, settled_grants
 from lab.guest import Disk
 from lab.kinds import NATIVE_KINDS
 from lab.pair import DATA
-from loads import DiskLoad, NetworkLoad
+from loads import DiskLoad, Load, NetworkLoad
 
 pytestmark = pytest.mark.kinds(*NATIVE_KINDS)
 
@@ -69,7 +69,7 @@ def test_8_disks_and_4_cards(farm, kind, lab):
         for disk in disks[2:]:
             guest.attach_disk(disk)
         names = [disk.name for disk in disks]
-        guest.run("for n in $(seq 300); do [ $(ls -d /sys/block/xvd* | wc -l) = 8 ] && exit 0; sleep 0.1; done; exit 1", 120).check()
+        guest.run(f"for n in $(seq 300); do [ $(ls -d /sys/block/xvd* | wc -l) = {DISKS} ] && exit 0; sleep 0.1; done; exit 1", 120).check()
         for restored in (False, True):
             if restored:
                 guest.save()
@@ -91,15 +91,12 @@ def test_8_disks_and_4_cards(farm, kind, lab):
 def test_grant_table_of_version_2(farm, kind, lab):
     """Entries and their status in separate frames; also after a restore."""
     guest = farm.get("grants2", kind, cmdline="rxenbus.grant_version=2", disks=data_disks(), vifs=1)
-    load = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
-    network = NetworkLoad(guest, lab.a, rate=20_000)
-    load.wait_progress(120)
+    load = Load(guest, lab.a)
     for suspend in (guest.checkpoint, lambda: (guest.save(), guest.restore())):
         suspend()
         assert "version 2" in guest.run("cat /sys/kernel/debug/rxenbus/grants").check().out
-        load.wait_progress(120)
+        load.go_on()
     load.stop()
-    network.stop()
     counts = settled_grants(guest)
     assert counts["leaked"] == counts["deferred"] == 0
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from farm import data_disks
 from lab.kinds import NATIVE_KINDS
-from loads import DiskLoad, NetworkLoad
+from loads import Load
 
 pytestmark = pytest.mark.kinds(*NATIVE_KINDS)
 
@@ -38,24 +38,6 @@ def events(guest) -> tuple[dict[str, str], dict[int, dict[str, int]]]:
     return facts, processors
 
 
-class Load:
-    """fio with verify on two disks, and a TCP connection."""
-
-    def __init__(self, guest, lab):
-        self.disks = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
-        self.network = NetworkLoad(guest, lab.a, rate=20_000)
-        self.go_on()
-
-    def go_on(self) -> None:
-        self.network.assert_alive()
-        self.disks.wait_progress(120)
-
-    def stop(self) -> None:
-        self.go_on()
-        self.disks.stop()
-        self.network.stop()
-
-
 def check_loopback(guest, processors: int) -> None:
     """Events to itself and timers reach each processor."""
     out = guest.run(f"cat {DEBUGFS}/evtchn_loopback", timeout=120).check().out
@@ -72,7 +54,7 @@ def test_each_abi_and_upcall(made, lab, abi, vectors):
     expected = {"abi": "fifo" if abi == 2 else "2-level", "upcall": "vector" if vectors else "platform device"}
     # By the platform device only the first processor is called.
     processors = 2 if vectors else 1
-    load = Load(guest, lab)
+    load = Load(guest, lab.a)
     for suspend in (None, guest.checkpoint, lambda: (guest.save(), guest.restore())):
         if suspend:
             suspend()
@@ -107,7 +89,7 @@ def ports_on(guest, cpu: int) -> int:
 def test_processor_goes_and_comes_back(online, lab):
     """Its ports go to another one; nothing is lost, also when a restore comes in between."""
     guest, switch = online
-    load = Load(guest, lab)
+    load = Load(guest, lab.a)
     total = int(events(guest)[0]["channels"])
     for between in (None, lambda: (guest.save(), guest.restore())):
         switch(False)

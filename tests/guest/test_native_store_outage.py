@@ -10,7 +10,7 @@ import pytest
 from farm import data_disks
 from lab.guest import Disk
 from lab.kinds import NATIVE_KINDS
-from loads import DiskLoad, NetworkLoad
+from loads import Load
 
 pytestmark = [pytest.mark.kinds(*NATIVE_KINDS), pytest.mark.thorough, pytest.mark.timeout(1800)]
 
@@ -79,9 +79,7 @@ before=$(moved); sleep 5; echo "moved $(($(moved) - before))"
 
 def test_requests_end_in_time(guest, lab, farm):
     farm.expect(COMPLAINT)
-    disks = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
-    network = NetworkLoad(guest, lab.a, rate=20_000)
-    disks.wait_progress(120)
+    load = Load(guest, lab.a)
     before = counters(guest)["timeouts"]
     job = guest.start(REQUEST)
     with outage(guest.host):
@@ -90,13 +88,12 @@ def test_requests_end_in_time(guest, lab, farm):
     code, took = re.search(r"rc (\d+) after (\d+) s", out).groups()
     assert code == "1" and PATIENCE <= int(took) < 20, out
     assert int(re.search(r"moved (\d+)", out)[1]) > 0, out
-    network.assert_alive()
+    load.network.assert_alive()
     assert counters(guest)["timeouts"] > before
     # Late replies are nobody's any more.
     assert guest.run("xenstore-read domid", timeout=60).check().out.strip() == guest.host.run(f"xl domid {guest.name}").out.strip()
     check_hotplug(guest)
-    disks.stop()
-    network.stop()
+    load.stop()
 
 
 def test_watches_that_were_not_taken_after_a_restore_are_later(guest, farm):

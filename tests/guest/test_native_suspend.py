@@ -7,7 +7,7 @@ import time
 import pytest
 from farm import data_disks, interrupts, settled_grants, xenstore
 from lab.kinds import NATIVE_KINDS
-from loads import DiskLoad, NetworkLoad
+from loads import Load, NetworkLoad
 
 pytestmark = pytest.mark.kinds(*NATIVE_KINDS)
 
@@ -22,15 +22,9 @@ def loaded(shared_guest, lab):
     """fio with verify on two disks, and a TCP connection to the first host."""
     guest = shared_guest(anywhere=True)
     guest.run("dmesg -C").check()
-    # Slow enough to leave time for the toolstack.
-    disks = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
-    network = NetworkLoad(guest, lab.a, rate=20_000)
-    disks.wait_progress(120)
-    yield guest, disks, network
-    network.assert_alive()
-    disks.wait_progress(120)
-    disks.stop()
-    network.stop()
+    load = Load(guest, lab.a)
+    yield guest, load.disks, load.network
+    load.stop()
     assert not guest.run("dmesg | grep -E 'I/O error|Buffer I/O|EXT4-fs (error|warning)'").out
     counts = settled_grants(guest)
     assert counts["leaked"] == counts["deferred"] == 0

@@ -156,3 +156,23 @@ class NetworkLoad:
         assert result.rc == 0 and not report["error"], result.out
         assert report["received"] == report["sent"] > 0
         return report
+
+
+class Load:
+    """fio on both data disks and a TCP connection to a host, slow enough to leave time for the toolstack."""
+
+    def __init__(self, guest: Guest, server: Host):
+        self.disks = DiskLoad(guest, ["xvdb", "xvdc"], rate="200k")
+        self.network = NetworkLoad(guest, server, rate=20_000)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Waits until both disks have moved on; the connection must live."""
+        self.network.assert_alive()
+        self.disks.wait_progress(120)
+
+    def stop(self) -> None:
+        """Ends it all, which must have been without error to the last."""
+        self.go_on()
+        self.disks.stop()
+        self.network.stop()
