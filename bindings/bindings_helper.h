@@ -59,4 +59,3 @@
 #include "../xenbus/suspend/helpers.h"
 #include "../blkfront/mq/helpers.h"
 #include "../netfront/net/helpers.h"
-#include "../suspend/helpers.h"

@@ -13,8 +13,7 @@ use crate::{
         Laps,
         Milliseconds,
         Report, //
-    },
-    trace, //
+    }, //
 };
 use kernel::prelude::*;
 use rxenbus::suspend::{
@@ -133,6 +132,6 @@ impl Machine for Guest<'_> {
 
     fn ran(&mut self, phase: Phase, nanoseconds: u64, result: Result<(), &Error>) {
         self.laps.note(phase, nanoseconds, result.is_err());
-        trace::phase(phase, nanoseconds, result.is_err());
+        steps::trace_phase(phase.c_name(), nanoseconds, result.is_err());
     }
 }

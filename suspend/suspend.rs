@@ -10,7 +10,6 @@
 //! | [`guest`]   | the phases, carried out                                        |
 //! | [`recent`]  | the median of durations (pure)                                 |
 //! | [`report`]  | how long each phase took, and faults that are asked for        |
-//! | [`trace`]   | the tracepoint; has the only `unsafe`                          |
 //!
 //! No task is frozen: only the devices come to rest, and then all CPUs stop at once.
 
@@ -27,8 +26,6 @@ pub mod phases;
 pub mod recent;
 mod report;
 pub mod request;
-#[allow(unsafe_code)]
-mod trace;
 
 module! {
     type: Module,

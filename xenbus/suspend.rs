@@ -175,6 +175,12 @@ pub fn clock() -> u64 {
     unsafe { bindings::rxen_clock() }
 }
 
+/// The tracepoint `rxen:rxen_suspend_phase`: a phase has run. Any context.
+pub fn trace_phase(name: &CStr, nanoseconds: u64, failed: bool) {
+    // SAFETY: The name ends with a NUL; the tracepoint copies it.
+    unsafe { bindings::rxen_suspend_trace(name.as_char_ptr(), nanoseconds, failed) }
+}
+
 /// Has user space shut the machine down and power it off, as its power button would.
 pub fn power_off() {
     // SAFETY: Called in process context.

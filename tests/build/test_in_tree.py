@@ -14,7 +14,7 @@ MODULES = {
                 "xenbus/suspend/helpers.o"],
     "rxen_blkfront": ["blkfront/blkfront.o", "blkfront/mq/helpers.o"],
     "rxen_netfront": ["netfront/netfront.o", "netfront/net/helpers.o"],
-    "rxen_suspend": ["suspend/suspend.o", "suspend/helpers.o"],
+    "rxen_suspend": ["suspend/suspend.o"],
 }
 
 

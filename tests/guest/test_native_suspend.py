@@ -145,6 +145,24 @@ def phases_after(guest, before: dict, end: str) -> dict:
     return after
 
 
+def test_phases_are_traced(shared_guest):
+    """The tracepoint has each phase of a suspend in its order, with its duration, and the fault of one. The start of the
+    processors has two parts."""
+    guest = shared_guest()
+    trace = "/sys/kernel/tracing"
+    guest.run(f"mount -t tracefs tracefs {trace} 2>/dev/null; echo >{trace}/trace; echo 1 >{trace}/events/rxen/rxen_suspend_phase/enable").check()
+    inject(guest, "clock")
+    before = phases(guest)
+    guest.checkpoint()
+    phases_after(guest, before, "cancelled")
+    out = guest.run(f"echo 0 >{trace}/events/rxen/enable; cat {trace}/trace").check().out
+    traced = re.findall(r"rxen_suspend_phase: phase=(\w+) ns=(\d+) failed=([01])", out)
+    assert [(name, failed) for name, _, failed in traced] == [(name, "0") for name in WAY_IN] + [
+        ("clock", "1"), ("clock", "0"), ("start", "0"), ("start", "0"), ("xenstore", "0"), ("devices", "0")
+    ], out  # fmt: skip
+    assert all(0 < int(nanoseconds) < 120e9 for _, nanoseconds, _ in traced), out
+
+
 @pytest.mark.timeout(2400)
 def test_fault_on_the_way_in(loaded):
     """The guest goes on as if nobody had asked, whatever phase it was; and the next suspend works."""

@@ -14,6 +14,9 @@
 
 #include "helpers.h"
 
+#define CREATE_TRACE_POINTS
+#include "rxen_trace.h"
+
 int rxen_stop_machine(int (*function)(void *data), void *data)
 {
 	return stop_machine(function, data, cpumask_of(0));
@@ -82,4 +85,9 @@ void rxen_reboot(void)
 void rxen_sysrq(u8 key)
 {
 	handle_sysrq(key);
+}
+
+void rxen_suspend_trace(const char *phase, u64 nanoseconds, bool failed)
+{
+	trace_rxen_suspend_phase(phase, nanoseconds, failed);
 }

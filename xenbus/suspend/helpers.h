@@ -13,5 +13,6 @@ void rxen_unlock_sleep(unsigned int flags);
 void rxen_power_off(void);
 void rxen_reboot(void);
 void rxen_sysrq(u8 key);
+void rxen_suspend_trace(const char *phase, u64 nanoseconds, bool failed);
 
 #endif

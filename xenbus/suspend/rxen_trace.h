@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tracepoints of rxen_suspend. */
+/* The tracepoint of a suspend. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM rxen
 
