@@ -21,6 +21,9 @@ pub(crate) mod faults;
 #[cfg(CONFIG_XEN)]
 mod hosted;
 pub(crate) mod native;
+// Public for its tests, which compile it elsewhere.
+#[allow(unreachable_pub)]
+mod limit;
 mod page;
 pub(crate) mod waiting;
 
@@ -273,8 +276,14 @@ impl Reserve {
     ///
     /// # Errors
     ///
-    /// `ENOSPC`, after a line in the log, where the grant table has not that many left; `ENOMEM`.
+    /// After a line in the log `ENOSPC`, where the grant table has not that many left, or `EBUSY`, where the other end has
+    /// too many pages of former connections mapped; `ENOMEM`.
     pub fn new(device: &Device, capacity: usize) -> Result<Self> {
+        let deferred = account::deferred_of(device.nodename());
+        if !limit::may_lend(deferred) {
+            report_excess(device, deferred);
+            return Err(EBUSY);
+        }
         let free = KVVec::with_capacity(capacity, GFP_KERNEL)?;
         let deferred = Batch::new(capacity)?;
         // From here on dropping it closes the account.
@@ -373,6 +382,16 @@ impl Drop for Reserve {
             deferred::take_over(batch, self.account.clone());
         }
     }
+}
+
+/// Says in the log that a device lends nothing more for now.
+fn report_excess(device: &Device, deferred: usize) {
+    pr_err!(
+        "{}: domain {} still has {} pages of former connections mapped: no new one until it lets go of them\n",
+        device.nodename(),
+        device.otherend_id(),
+        deferred
+    );
 }
 
 /// Says in the log that a device does not get the references that it needs.

@@ -100,6 +100,15 @@ pub(super) fn open(device: &CStr) -> Result<Arc<Account>> {
     Ok(account)
 }
 
+/// How many pages of former connections of a device the other end still has mapped.
+pub(super) fn deferred_of(device: &CStr) -> usize {
+    let accounts = ACCOUNTS.lock();
+    let of_device = accounts.iter().filter(|account| *account.device == *device);
+    of_device
+        .map(|account| account.deferred.load(Relaxed))
+        .fold(0, usize::saturating_add)
+}
+
 /// Forgets the settled accounts of a device that was removed.
 pub(crate) fn forget_device(device: &CStr) {
     ACCOUNTS

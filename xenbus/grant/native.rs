@@ -30,6 +30,8 @@ mod entry;
 mod free_list;
 mod kunit;
 mod table;
+#[allow(unreachable_pub)]
+mod version;
 mod words;
 
 pub(crate) use table::Table;
@@ -122,7 +124,8 @@ pub(super) fn end(number: u32) -> bool {
 }
 
 /// Whether a reference can be used that this owner of the table has not used so far. A former owner has left it as it
-/// was if the other end had the page mapped; that page is lost, so the access is ended as soon as the other end lets go.
+/// was if the other end had the page mapped; that page is lost. The access is ended here if the other end has let go by
+/// now, else the reference is out of use for as long as this module is loaded (`inherited` in debugfs).
 fn is_usable(number: u32) -> bool {
     // SAFETY: Only called by the table, for references of frames that it has mapped.
     match unsafe { entry(number) } {

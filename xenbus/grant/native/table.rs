@@ -4,6 +4,11 @@
 
 use super::{
     free_list::Stack,
+    version::{
+        self,
+        Unknown,
+        Version, //
+    },
     words::Word32,
     EntryV1,
     EntryV2,
@@ -55,22 +60,7 @@ pub(super) fn state() -> Option<&'static State> {
     unsafe { STATE.load(Relaxed).as_ref() }
 }
 
-/// The version of a table.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
-
 impl Version {
-    /// Its number.
-    const fn number(self) -> u32 {
-        match self {
-            Self::V1 => 1,
-            Self::V2 => 2,
-        }
-    }
-
     /// How many entries a frame has.
     const fn entries_per_frame(self) -> usize {
         match self {
@@ -93,48 +83,61 @@ impl Version {
     }
 }
 
-/// Has the hypervisor use a version.
-fn set_version(number: u32) -> Result {
-    let mut argument = [bindings::gnttab_set_version { version: number }];
-    // SAFETY: This is the argument of the command; it points at nothing.
-    unsafe { hypercall::grant_table_op(bindings::GNTTABOP_set_version, &mut argument) }
-}
+/// The hypervisor of this machine.
+struct Xen;
 
-/// The version that the hypervisor uses.
-fn version() -> Version {
-    let mut argument = [bindings::gnttab_get_version {
-        dom: bindings::DOMID_SELF as u16,
-        ..Default::default()
-    }];
-    // SAFETY: This is the argument of the command; it points at nothing.
-    let result =
-        unsafe { hypercall::grant_table_op(bindings::GNTTABOP_get_version, &mut argument) };
-    match (result, argument) {
-        (Ok(()), [bindings::gnttab_get_version { version: 2, .. }]) => Version::V2,
-        // Hypervisors that know only the first do not know the question.
-        _ => Version::V1,
+impl version::Hypervisor for Xen {
+    type Error = Error;
+
+    fn set_version(&self, number: u32) -> Result<u32> {
+        let mut argument = [bindings::gnttab_set_version { version: number }];
+        // SAFETY: This is the argument of the command; it points at nothing.
+        unsafe { hypercall::grant_table_op(bindings::GNTTABOP_set_version, &mut argument) }?;
+        let [answer] = argument;
+        Ok(answer.version)
+    }
+
+    fn version(&self) -> Result<Option<u32>> {
+        let mut argument = [bindings::gnttab_get_version {
+            dom: bindings::DOMID_SELF as u16,
+            ..Default::default()
+        }];
+        // SAFETY: This is the argument of the command; it points at nothing.
+        match unsafe { hypercall::grant_table_op(bindings::GNTTABOP_get_version, &mut argument) } {
+            Ok(()) => {
+                let [answer] = argument;
+                Ok(Some(answer.version))
+            }
+            Err(error) if error == EOPNOTSUPP || error == ENOSYS => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// Chooses the version: the first, unless frame numbers do not fit into its entries or the module parameter says so. One
 /// that has grants in use cannot be changed.
-fn choose_version() -> Version {
+fn choose_version() -> Result<Version> {
     // SAFETY: Reads a variable of the memory management.
     let needed = unsafe { bindings::rxen_has_wide_frames() };
     let wanted = match module_parameters::grant_version.value() {
         0 => 1 + u32::from(needed),
         other => other,
     };
-    let result = set_version(wanted);
-    let chosen = version();
-    if wanted != chosen.number() {
+    let chosen = version::choose(&Xen, wanted).map_err(|unknown| {
+        pr_err!(
+            "the version of the grant table is unknown ({:?})\n",
+            unknown
+        );
+        EIO
+    })?;
+    if wanted != chosen.version.number() {
         pr_warn!(
             "grant table version {} cannot be had ({:?})\n",
             wanted,
-            result.err()
+            chosen.refused
         );
     }
-    chosen
+    Ok(chosen.version)
 }
 
 /// How many frames the hypervisor has for the table, and how many it may have.
@@ -164,6 +167,8 @@ fn query_size() -> Result<(usize, usize)> {
 /// that [`LIMIT`] counts lie in these.
 #[pin_data]
 pub(super) struct State {
+    // The version that it began with.
+    begun: Version,
     entries: Frames,
     status: Option<Frames>,
     // How many frames this host allows.
@@ -189,7 +194,7 @@ impl State {
     /// Finds the table and takes places for its frames.
     fn new() -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
-            let version = choose_version();
+            let version = choose_version()?;
             let (_, allowed) = query_size()?;
             let most = Self::places(version, allowed);
             let entries = platform::frames(most)?;
@@ -208,6 +213,7 @@ impl State {
                 caches.push(Stack::new(), GFP_KERNEL)?;
             }
             Ok(try_pin_init!(Self {
+                begun: version,
                 entries,
                 status,
                 most: Atomic::new(most),
@@ -258,7 +264,7 @@ impl State {
     }
 
     /// Has the hypervisor place the frames from one index to another, the last of them first: the table then grows once.
-    /// Returns the end of those that can be used, and the first error there was; the others are placed all the same.
+    /// Returns the end of those that can be used, and the first error there was; what is beyond that end is not placed.
     fn place(&self, version: Version, range: core::ops::Range<usize>) -> (usize, Result) {
         let space = bindings::XENMAPSPACE_grant_table;
         let (mut end, mut result) = (range.end, Ok(()));
@@ -277,6 +283,12 @@ impl State {
                 let placed = status.place(index, space, STATUS_INDEX | index);
                 note(version.frames_with_status(index), placed);
             }
+        }
+        // Not before `start`: none of this range may be usable.
+        let end = end.max(range.start);
+        if result.is_err() {
+            // Some were not placed, which is no news.
+            let _ = self.clear(version, end..range.end);
         }
         (end, result)
     }
@@ -386,7 +398,12 @@ impl State {
 
     /// See [`super::resume`].
     pub(super) fn resume(&self) -> Result {
-        self.resume_version();
+        if let Err(error) = self.resume_version() {
+            self.most.store(0, Relaxed);
+            self.set_reach(0);
+            self.list().sort(0, &self.aside);
+            return Err(error);
+        }
         if let Ok((_, allowed)) = query_size() {
             self.most.store(allowed.min(self.entries.count()), Relaxed);
         }
@@ -407,33 +424,43 @@ impl State {
     }
 
     /// Has the hypervisor use the version that it used on the former host, which a new table forgets.
-    fn resume_version(&self) {
+    fn resume_version(&self) -> Result {
         let before = self.version();
-        // A new table has the first version; an older hypervisor may not know the command.
-        let _ = set_version(before.number());
-        if before == Version::V2 && version() != Version::V2 {
-            // The entries of the first version are smaller: all references fit into the same frames.
-            pr_warn!("the new host has no grant table version 2\n");
-            STATUS.store(core::ptr::null_mut(), Relaxed);
-        }
-    }
-
-    /// Takes the frames out of the guest's memory map.
-    fn clear(&self) {
-        let reach = self.reach.load(Relaxed);
-        Self::clear_first(&self.entries, reach);
-        if let Some(status) = &self.status {
-            Self::clear_first(status, self.version().status_frames(reach));
-        }
-    }
-
-    /// Takes the first of some frames out of the guest's memory map.
-    fn clear_first(frames: &Frames, count: usize) {
-        for index in 0..count {
-            if let Err(error) = frames.clear(index) {
-                pr_warn!("a frame of the grant table stays mapped: {:?}\n", error);
+        let now = match version::choose(&Xen, before.number()) {
+            Ok(chosen) => Some(chosen.version),
+            // What a new table has.
+            Err(Unknown::Untold(_)) => Some(Version::V1),
+            Err(Unknown::Strange(_)) => None,
+        };
+        match (before, now) {
+            (Version::V1, Some(Version::V1)) | (Version::V2, Some(Version::V2)) => Ok(()),
+            (Version::V2, Some(Version::V1)) => {
+                // The entries of the first version are smaller: all references fit into the same frames.
+                pr_warn!("the new host has no grant table version 2\n");
+                STATUS.store(core::ptr::null_mut(), Relaxed);
+                Ok(())
+            }
+            (Version::V1, _) | (Version::V2, None) => {
+                pr_err!("the new host has another version of the grant table: nothing can be lent here\n");
+                Err(EIO)
             }
         }
+    }
+
+    /// Takes the frames from one index to another out of the guest's memory map, with their status words. Returns the
+    /// first error there was; the others are taken out all the same.
+    fn clear(&self, version: Version, range: core::ops::Range<usize>) -> Result {
+        let mut result = Ok(());
+        if let Some(status) = &self.status {
+            // The frame of status words that the frames before the range need too stays.
+            for index in version.status_frames(range.start)..version.status_frames(range.end) {
+                result = result.and(status.clear(index));
+            }
+        }
+        for index in range {
+            result = result.and(self.entries.clear(index));
+        }
+        result
     }
 }
 
@@ -448,7 +475,7 @@ impl Table {
         let state = &table.0;
         let (present, _) = query_size()?;
         let present = present.clamp(1, state.entries.count().max(1));
-        let version = version();
+        let version = state.begun;
         // Noted first: what was placed of them is cleared again if not all can be.
         state.reach.store(present, Relaxed);
         let (_, placed) = state.place(version, 0..present);
@@ -480,7 +507,10 @@ impl Drop for Table {
         STATE.store(core::ptr::null_mut(), Relaxed);
         LIMIT.store(0, Relaxed);
         ENTRIES.store(core::ptr::null_mut(), Relaxed);
-        self.0.clear();
+        let frames = 0..self.0.reach.load(Relaxed);
+        if let Err(error) = self.0.clear(self.0.version(), frames) {
+            pr_warn!("a frame of the grant table stays mapped: {:?}\n", error);
+        }
         STATUS.store(core::ptr::null_mut(), Relaxed);
     }
 }

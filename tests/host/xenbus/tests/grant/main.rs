@@ -4,5 +4,7 @@
 
 mod entry;
 mod free_list;
+mod limit;
 mod races;
+mod version;
 mod wish;
