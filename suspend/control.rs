@@ -27,6 +27,7 @@ use rxenbus::{
     suspend as steps,
     worker::{
         Errand,
+        Next,
         Worker, //
     }, //
 };
@@ -38,6 +39,10 @@ const FEATURES: [&CStr; 3] = [c"feature-poweroff", c"feature-reboot", c"feature-
 
 /// How often a request is asked for where xenstored does not answer in time.
 const ATTEMPTS: u32 = 5;
+
+/// When a request that could not be read is looked for again, in milliseconds: the event that told of it does not come
+/// twice.
+const LOOK_AGAIN_MS: u32 = 10_000;
 
 /// Ears for both nodes. Dropping it takes back what was announced and waits until nothing is being carried out.
 pub(crate) struct Control {
@@ -145,13 +150,24 @@ fn take_once<T>(node: &CStr, understands: impl Fn(&[u8]) -> Option<T>) -> Result
     Ok(taken)
 }
 
+/// Says that a node could not be read, and that it is looked at again.
+fn not_read(node: &CStr, error: Error) -> Next {
+    pr_err!(
+        "cannot read control/{} ({:?}); looking again in {} s\n",
+        node,
+        error,
+        LOOK_AGAIN_MS / 1000
+    );
+    Next::After(LOOK_AGAIN_MS)
+}
+
 /// Carries out what `control/shutdown` asks for.
 struct Shutdown {
     report: Arc<Report>,
 }
 
 impl Errand for Shutdown {
-    fn run(&self) {
+    fn run(&self) -> Next {
         match take(c"shutdown", Request::from_value) {
             Ok(Some(request)) => {
                 pr_info!("the toolstack asks for {}\n", request.name());
@@ -162,8 +178,9 @@ impl Errand for Shutdown {
                 }
             }
             Ok(None) => {}
-            Err(error) => pr_err!("cannot read control/shutdown ({:?})\n", error),
+            Err(error) => return not_read(c"shutdown", error),
         }
+        Next::Done
     }
 }
 
@@ -180,11 +197,12 @@ impl Shutdown {
 struct Sysrq;
 
 impl Errand for Sysrq {
-    fn run(&self) {
+    fn run(&self) -> Next {
         match take(c"sysrq", request::sysrq_key) {
             Ok(Some(key)) => steps::sysrq(key),
             Ok(None) => {}
-            Err(error) => pr_err!("cannot read control/sysrq ({:?})\n", error),
+            Err(error) => return not_read(c"sysrq", error),
         }
+        Next::Done
     }
 }

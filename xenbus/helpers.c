@@ -210,10 +210,20 @@ void rxen_work_schedule(struct work_struct *work)
 	schedule_work(work);
 }
 
-/* For work that takes its time. */
-void rxen_work_schedule_long(struct work_struct *work)
+void rxen_long_work_init(struct delayed_work *work, void (*function)(struct work_struct *work))
 {
-	queue_work(system_dfl_wq, work);
+	INIT_DELAYED_WORK(work, function);
+}
+
+void rxen_long_work_schedule(struct delayed_work *work)
+{
+	mod_delayed_work(system_dfl_wq, work, 0);
+}
+
+/* Does nothing where it is to run anyhow. */
+void rxen_long_work_schedule_later(struct delayed_work *work, unsigned int milliseconds)
+{
+	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(milliseconds));
 }
 
 static void deferred_worker(struct work_struct *work)

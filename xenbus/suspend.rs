@@ -199,15 +199,15 @@ pub fn sysrq(key: u8) {
     unsafe { bindings::rxen_sysrq(key) }
 }
 
-/// Keeps the kernel's own suspend and hibernation away as long as it lives, and has this thread allocate memory without
-/// waiting for a disk, which may be at rest.
+/// Keeps the kernel's own suspend and hibernation away as long as it lives, and CPUs from coming and going (who tries gets
+/// `EBUSY`), and has this thread allocate memory without waiting for a disk, which may be at rest.
 pub struct Alone {
     _memory: NoIo,
     flags: c_uint,
 }
 
 impl Alone {
-    /// Waits until no other suspend is under way.
+    /// Waits until no other suspend is under way, and no CPU on its way.
     pub fn new() -> Self {
         Self {
             // SAFETY: Called in process context; undone in `drop`.

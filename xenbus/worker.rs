@@ -12,14 +12,23 @@ use rxen_bindings as bindings;
 /// What a [`Worker`] does.
 pub trait Errand: Send + Sync + 'static {
     /// Runs in process context; never twice at a time.
-    fn run(&self);
+    fn run(&self) -> Next;
+}
+
+/// What is to become of an errand that has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is done until somebody asks for it again.
+    Done,
+    /// It has to run again after so many milliseconds, if nobody asks for it earlier.
+    After(u32),
 }
 
 /// What the kernel's work queue code has a pointer to.
 #[repr(C)]
 struct Body {
-    // First, so that it leads to the rest.
-    work: Opaque<bindings::work_struct>,
+    // First, so that its first field, the work, leads to the rest.
+    work: Opaque<bindings::delayed_work>,
     errand: Arc<dyn Errand>,
 }
 
@@ -42,21 +51,21 @@ impl Worker {
             GFP_KERNEL,
         )?);
         // SAFETY: Zeroed memory that nobody else knows yet, pinned until it is cancelled in `drop`.
-        unsafe { bindings::rxen_work_init(body.work.get(), Some(run)) };
+        unsafe { bindings::rxen_long_work_init(body.work.get(), Some(run)) };
         Ok(Self(body))
     }
 
     /// Has the errand run once more. Any context.
     pub fn schedule(&self) {
         // SAFETY: Initialised in `new` and cancelled before it is freed.
-        unsafe { bindings::rxen_work_schedule_long(self.0.work.get()) }
+        unsafe { bindings::rxen_long_work_schedule(self.0.work.get()) }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // SAFETY: Initialised in `new`; nobody schedules it any more.
-        unsafe { bindings::cancel_work_sync(self.0.work.get()) };
+        // SAFETY: Initialised in `new`. Nobody schedules it any more but the errand itself, which is of no avail then.
+        unsafe { bindings::cancel_delayed_work_sync(self.0.work.get()) };
     }
 }
 
@@ -65,5 +74,8 @@ unsafe extern "C" fn run(work: *mut bindings::work_struct) {
     // SAFETY: Only the works of bodies, of which they are the first field, have this function; they are cancelled before
     // they are freed.
     let body = unsafe { &*work.cast::<Body>() };
-    body.errand.run();
+    if let Next::After(milliseconds) = body.errand.run() {
+        // SAFETY: Initialised in `Worker::new`; it is not freed while this runs.
+        unsafe { bindings::rxen_long_work_schedule_later(body.work.get(), milliseconds) };
+    }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* C macros and inline functions for a suspend. */
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
 #include <linux/kernel.h>
@@ -56,13 +57,21 @@ u64 rxen_clock(void)
 	return local_clock();
 }
 
+/*
+ * No CPU comes or goes either: who is on the way to that keeps stop_machine() waiting, and may itself wait for memory
+ * that is written to a disk which is at rest.
+ */
 unsigned int rxen_lock_sleep(void)
 {
-	return lock_system_sleep();
+	unsigned int flags = lock_system_sleep();
+
+	cpu_hotplug_disable();
+	return flags;
 }
 
 void rxen_unlock_sleep(unsigned int flags)
 {
+	cpu_hotplug_enable();
 	unlock_system_sleep(flags);
 }
 
