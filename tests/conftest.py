@@ -13,7 +13,7 @@ from farm import Farm, data_disks
 from lab.kinds import HOSTED, KINDS, NATIVE
 from lab.pair import CLONE, Lab
 
-# This type has all tests in the everyday run; the others have those marked `each_kind`.
+# This type has all tests in the everyday run; the others have those marked `each_kind`, or `everyday` for them.
 EVERYDAY = ["pvh"]
 LOGS = CLONE / "build" / "test-logs"
 FARM = pytest.StashKey[Farm]()
@@ -86,8 +86,10 @@ def wanted_today(config, item) -> bool:
         return True
     if item.get_closest_marker("thorough"):
         return False
-    full = config.getoption("--kinds") or not has_kind(item) or item.callspec.params["kind"] in EVERYDAY
-    return bool(full or item.get_closest_marker("each_kind"))
+    if config.getoption("--kinds") or not has_kind(item) or item.get_closest_marker("each_kind"):
+        return True
+    more = item.get_closest_marker("everyday")
+    return item.callspec.params["kind"] in [*EVERYDAY, *(more.args if more else [])]
 
 
 @pytest.hookimpl(tryfirst=True)

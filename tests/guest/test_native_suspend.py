@@ -145,6 +145,7 @@ def phases_after(guest, before: dict, end: str) -> dict:
     return after
 
 
+@pytest.mark.everyday("noxen-native")
 def test_phases_are_traced(shared_guest):
     """The tracepoint has each phase of a suspend in its order, with its duration, and the fault of one. The start of the
     processors has two parts."""
@@ -163,6 +164,7 @@ def test_phases_are_traced(shared_guest):
     assert all(0 < int(nanoseconds) < 120e9 for _, nanoseconds, _ in traced), out
 
 
+@pytest.mark.everyday("noxen-native")
 @pytest.mark.timeout(2400)
 def test_fault_on_the_way_in(loaded):
     """The guest goes on as if nobody had asked, whatever phase it was; and the next suspend works."""
