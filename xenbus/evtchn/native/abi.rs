@@ -96,6 +96,14 @@ fn reset(events: &Events) -> Result {
             pr_err!("event channels were not reset: there are too many ports\n");
             Err(ENOSPC)
         }
+        Err(Failure::Unknown(port, error)) => {
+            pr_err!(
+                "event channels were not reset: Xen does not say what port {} is ({})\n",
+                port,
+                error.to_errno()
+            );
+            Err(error)
+        }
         Err(Failure::Reset(error)) => {
             pr_err!(
                 "Xen refuses to reset event channels ({})\n",

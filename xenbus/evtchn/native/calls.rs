@@ -135,8 +135,13 @@ pub(super) struct Ports;
 impl keep::Hypervisor for Ports {
     type Error = Error;
 
-    fn status(&self, port: u32) -> Option<keep::Status> {
-        status(port).ok()
+    fn status(&self, port: u32) -> Result<Option<keep::Status>> {
+        match status(port) {
+            Ok(status) => Ok(Some(status)),
+            // There is no such port.
+            Err(error) if error == EINVAL => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn reset(&self) -> Result {
