@@ -41,6 +41,9 @@ pub mod store {
     pub mod wire;
 }
 
+#[path = "../../../../xenbus/hypercall/wish.rs"]
+pub mod hypercall_wish;
+
 /// What of native event channels is pure.
 #[path = "../../../../xenbus/evtchn/native"]
 pub mod evtchn {

@@ -4,6 +4,7 @@
 
 mod bitmap;
 mod fifo;
+mod hypercall;
 mod keep;
 mod pace;
 mod port;
