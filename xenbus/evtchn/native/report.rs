@@ -27,6 +27,8 @@ pub(super) struct Counters {
     pub(super) unmasked_by_hypervisor: Atomic<u64>,
     /// Queues whose head was no port.
     pub(super) bad_queues: Atomic<u64>,
+    /// Upcalls that were broken off: the CPU seemed to be called on and on, without an event.
+    pub(super) endless: Atomic<u64>,
 }
 
 /// See [`Counters`].
@@ -37,6 +39,7 @@ pub(super) static COUNTERS: Counters = Counters {
     put_off: Atomic::new(0),
     unmasked_by_hypervisor: Atomic::new(0),
     bad_queues: Atomic::new(0),
+    endless: Atomic::new(0),
 };
 
 /// The contents of the debugfs file `evtchn`.
@@ -71,6 +74,7 @@ impl debugfs::Writer for Report {
             ("put_off", &COUNTERS.put_off),
             ("unmasked_by_hypervisor", &COUNTERS.unmasked_by_hypervisor),
             ("bad_queues", &COUNTERS.bad_queues),
+            ("endless", &COUNTERS.endless),
         ] {
             f.write_fmt(fmt!("{} {}\n", name, counter.load(Relaxed)))?;
         }
