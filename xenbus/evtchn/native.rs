@@ -354,6 +354,11 @@ pub(crate) fn suspend() {
 /// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound. Called with
 /// all other CPUs stopped and interrupts off, after the platform's; if it fails, it can be called again, and goes on
 /// where it failed.
+///
+/// # Errors
+///
+/// The first one. All that can be done is done nevertheless: a guest with one CPU less, or with fewer ports, is better
+/// than one without events.
 pub(crate) fn resume() -> Result {
     let Some(events) = events() else {
         return Ok(());
@@ -361,25 +366,38 @@ pub(crate) fn resume() -> Result {
     if events.saved.xchg(false, Relaxed) {
         events.forget();
     }
+    let mut result = Ok(());
     if events.is_fifo() {
-        abi::restore(events)?;
-    }
-    if events.vectors().is_none() {
-        return call_by_wire();
+        result = abi::restore(events);
     }
     for cpu in &events.cpus {
-        if let Err(error) = cpu.restore_vector() {
+        let restored = restore_cpu(events, cpu);
+        if let Err(error) = restored {
             pr_err!(
-                "CPU {}: its upcall vector was refused after the restore\n",
-                cpu.number()
+                "CPU {}: gets no events after the restore ({})\n",
+                cpu.number(),
+                error.to_errno()
             );
-            cpu.set_ready(false);
-            if cpu.number() == 0 {
-                return Err(error);
-            }
         }
+        cpu.set_refused(restored.is_err());
+        result = result.and(restored);
     }
-    hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)
+    result.and(if events.vectors().is_some() {
+        hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)
+    } else {
+        call_by_wire()
+    })
+}
+
+/// Tells the hypervisor after a restore what a CPU has, in use or not.
+fn restore_cpu(events: &Events, cpu: &cpu::Cpu) -> Result {
+    if events.is_fifo() {
+        cpu.restore()?;
+    }
+    if events.vectors().is_some() {
+        cpu.restore_vector()?;
+    }
+    Ok(())
 }
 
 /// Has the first virtual CPU called by the interrupt of the platform device.

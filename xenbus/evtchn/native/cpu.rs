@@ -54,6 +54,8 @@ pub(super) struct Cpu {
     vcpu: Atomic<u32>,
     // It is called, and the hypervisor has its control block.
     ready: Atomic<bool>,
+    // The hypervisor did not take back what it had before a restore.
+    refused: Atomic<bool>,
     // How many ports are bound to it.
     ports: Atomic<i32>,
     // The ports that are, for the 2-level ABI. Only this guest changes these.
@@ -80,6 +82,7 @@ impl Cpu {
             number,
             vcpu: Atomic::new(UNKNOWN),
             ready: Atomic::new(false),
+            refused: Atomic::new(false),
             ports: Atomic::new(0),
             own: [const { AtomicU64::new(0) }; bitmap::WORDS],
             control: SetOnce::new(),
@@ -107,12 +110,19 @@ impl Cpu {
     /// Whether events can be sent its way.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Relaxed)
+        self.ready.load(Relaxed) && !self.refused.load(Relaxed)
     }
 
     /// Has events sent its way from now on, or not.
     pub(super) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Relaxed);
+        // Coming up sets up all that was refused.
+        self.refused.store(false, Relaxed);
+    }
+
+    /// Has no events sent its way because it was refused something after a restore, or again if it was not.
+    pub(super) fn set_refused(&self, refused: bool) {
+        self.refused.store(refused, Relaxed);
     }
 
     /// How many ports are bound to it.
