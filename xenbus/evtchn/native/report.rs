@@ -65,7 +65,7 @@ impl debugfs::Writer for Report {
                 "platform device"
             }
         )?;
-        writeln!(f, "restores {}", events.generation.load(Relaxed))?;
+        writeln!(f, "restores {}", events.restores.count())?;
         writeln!(f, "channels {}", events.pool.lock().in_use())?;
         for (name, counter) in [
             ("events", &COUNTERS.events),

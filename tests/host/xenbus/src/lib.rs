@@ -49,6 +49,7 @@ pub mod hypercall_wish;
 pub mod evtchn {
     pub mod bitmap;
     pub mod fifo;
+    pub mod generation;
     pub mod keep;
     pub mod pace;
     pub mod port;

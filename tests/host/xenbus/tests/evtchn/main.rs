@@ -4,6 +4,7 @@
 
 mod bitmap;
 mod fifo;
+mod generation;
 mod hypercall;
 mod keep;
 mod pace;
