@@ -9,9 +9,11 @@ use super::{
     generation::Claim,
     keep,
     line::Line,
+    report,
     Events,
     Source,
-    Target, //
+    Target,
+    COUNTERS, //
 };
 use kernel::{
     error::to_result,
@@ -117,9 +119,20 @@ impl Binding {
     pub(in crate::evtchn) fn notify(&self) {
         // A restore stops this CPU only where it has interrupts on, so not between the question and the call.
         let _off = local_interrupt_disable();
-        if let Some(port) = self.claim.port(&self.events.restores) {
+        let Some(port) = self.claim.port(&self.events.restores) else {
+            return;
+        };
+        match calls::send(port) {
             // A port whose other end is gone: there is nobody to tell.
-            let _ = calls::send(port);
+            Ok(()) => {}
+            Err(error) if calls::is_final(error) => {}
+            Err(error) => report::refused(&COUNTERS.sends_refused, || {
+                pr_warn!(
+                    "port {}: Xen does not send its event ({})\n",
+                    port,
+                    error.to_errno()
+                );
+            }),
         }
     }
 }
@@ -165,8 +178,16 @@ fn retract(events: &Events, line: &Line) {
 /// Closes a port that is ours.
 fn close(events: &Events, claim: &mut Claim) {
     let _off = local_interrupt_disable();
-    if let Some(port) = claim.give_up(&events.restores) {
-        // It was open.
-        let _ = calls::close(port);
+    let Some(port) = claim.give_up(&events.restores) else {
+        return;
+    };
+    if let Err(error) = calls::close(port) {
+        report::refused(&COUNTERS.closes_refused, || {
+            pr_warn!(
+                "port {} stays open: Xen refuses to close it ({})\n",
+                port,
+                error.to_errno()
+            );
+        });
     }
 }

@@ -7,12 +7,16 @@
 //! kernel only after a grace period of RCU, and the line is not used again before that.
 
 use super::{
+    calls,
+    cpu::Cpu,
     lock::RawLock,
+    memory::ByAbi,
     port::{
         End,
         Reason,
         State, //
     },
+    report,
     Events,
     Target,
     COUNTERS, //
@@ -37,6 +41,8 @@ use rxen_bindings as bindings;
 
 /// Ticks by which the end of an interrupt is put off on a CPU that has been at events for too long.
 const BREATHER: u32 = 10;
+/// Ticks after which the hypervisor is asked again to unmask a port.
+const AGAIN: u32 = 10;
 
 /// An interrupt that a port can be bound to.
 #[repr(C)]
@@ -151,6 +157,23 @@ impl Line {
         unsafe { bindings::timer_delete_sync(self.timer.get()) };
     }
 
+    /// Changes the state. Where the hypervisor refuses to unmask the port, it is asked again after a while, as long as the
+    /// port is bound: nobody else would, and no event would come any more.
+    fn change<R>(&self, work: impl FnOnce(&mut State, &ByAbi<'_>) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = work(&mut state, &self.events.ports());
+        if state.take_refusal() {
+            self.start_timer(AGAIN);
+        }
+        result
+    }
+
+    /// Has [`ripe`] called after so many ticks.
+    fn start_timer(&self, ticks: u32) {
+        // SAFETY: The timer was initialised with the line, and is only stopped for good when that is freed.
+        unsafe { bindings::rxen_timer_start(self.timer.get(), ticks as c_ulong) }
+    }
+
     /// Masks the port for a reason.
     pub(super) fn mask(&self, reason: Reason) {
         self.state.lock().mask(&self.events.ports(), reason);
@@ -158,7 +181,7 @@ impl Line {
 
     /// Takes a reason to be masked away.
     pub(super) fn unmask(&self, reason: Reason) {
-        self.state.lock().unmask(&self.events.ports(), reason);
+        self.change(|state, ports| state.unmask(ports, reason));
     }
 
     /// Begins the handling of an event.
@@ -177,37 +200,61 @@ impl Line {
 
     /// Raises the interrupt as if an event had come in; false if there is no port.
     pub(super) fn retrigger(&self) -> bool {
-        self.state.lock().retrigger(&self.events.ports())
+        self.change(|state, ports| state.retrigger(ports))
     }
 
     /// Has an event that a CPU which is gone has not handled raised again, where the port is bound to now.
     pub(super) fn raise_again(&self) {
-        let mut state = self.state.lock();
-        let ports = self.events.ports();
-        state.mask(&ports, Reason::Moving);
-        state.unmask(&ports, Reason::Moving);
+        self.change(|state, ports| {
+            state.mask(ports, Reason::Moving);
+            state.unmask(ports, Reason::Moving);
+        });
     }
 
     /// Moves the port to another CPU.
-    pub(super) fn move_to(&self, cpu: &super::cpu::Cpu) -> Result {
-        let mut state = self.state.lock();
-        let port = state.port();
-        if port == 0 {
-            return Err(ENODEV);
-        }
-        let ports = self.events.ports();
-        // Not while an event could come in on either.
-        state.mask(&ports, Reason::Moving);
-        let result = super::calls::bind_vcpu(port, cpu.vcpu());
-        if result.is_ok() {
-            if let Some(old) = self.events.cpu(self.cpu.load(Relaxed)) {
-                old.remove(port);
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is no port; what the hypervisor says. Then the port stays where it is.
+    pub(super) fn move_to(&self, cpu: &Cpu) -> Result {
+        self.change(|state, ports| {
+            let port = state.port();
+            if port == 0 {
+                return Err(ENODEV);
             }
-            cpu.add(port);
-            self.cpu.store(cpu.number(), Relaxed);
-        }
-        state.unmask(&ports, Reason::Moving);
-        result
+            // Not while an event could come in on either.
+            state.mask(ports, Reason::Moving);
+            let old = self.events.cpu(self.cpu.load(Relaxed));
+            let result = calls::bind_vcpu(port, cpu.vcpu());
+            match result {
+                Ok(()) => {
+                    if let Some(old) = old {
+                        old.remove(port);
+                    }
+                    cpu.add(port);
+                    self.cpu.store(cpu.number(), Relaxed);
+                }
+                Err(error) => self.stays(port, old, error),
+            }
+            state.unmask(ports, Reason::Moving);
+            result
+        })
+    }
+
+    /// Says that a port could not be moved, where it has no events any more: on a CPU that goes.
+    fn stays(&self, port: u32, old: Option<&Cpu>, error: Error) {
+        let Some(old) = old.filter(|old| !old.is_ready()) else {
+            return;
+        };
+        report::refused(&COUNTERS.moves_refused, || {
+            pr_warn!(
+                "port {} stays on CPU {}, which gets no events: Xen refuses to move it ({}); write another CPU to /proc/irq/{}/smp_affinity_list\n",
+                port,
+                old.number(),
+                error.to_errno(),
+                self.irq()
+            );
+        });
     }
 
     /// An event has come in. Called by an upcall; `busy` if that has been at it for too long.
@@ -228,24 +275,24 @@ impl Line {
 
     /// The event was handled.
     pub(super) fn end(&self, spurious: bool) {
-        let mut state = self.state.lock();
         let busy = self.busy.xchg(0, Relaxed);
-        match state.end(spurious, busy, bindings::HZ) {
-            End::Decided => {}
-            End::Now => self.finish(&mut state),
-            End::After(ticks) => {
-                COUNTERS.put_off.add(1, Relaxed);
-                // SAFETY: The timer was initialised with the line, and is only stopped for good when that is free.
-                unsafe { bindings::rxen_timer_start(self.timer.get(), ticks as c_ulong) }
-            }
-        }
+        self.change(
+            |state, ports| match state.end(spurious, busy, bindings::HZ) {
+                End::Decided => {}
+                End::Now => self.finish(state, ports),
+                End::After(ticks) => {
+                    COUNTERS.put_off.add(1, Relaxed);
+                    self.start_timer(ticks);
+                }
+            },
+        );
     }
 
     /// Ends the interrupt.
-    fn finish(&self, state: &mut State) {
+    fn finish(&self, state: &mut State, ports: &ByAbi<'_>) {
         // First: from the unmasking on, the next event may come in.
         self.active.store(false, Release);
-        state.unmask(&self.events.ports(), Reason::Handling);
+        state.unmask(ports, Reason::Handling);
     }
 
     /// What handles its events, while it is bound.
@@ -268,15 +315,17 @@ impl PinnedDrop for Line {
     }
 }
 
-/// Called by the kernel's timers: the end of an interrupt that was put off.
+/// Called by the kernel's timers: the end of an interrupt that was put off, or another try to unmask the port.
 unsafe extern "C" fn ripe(timer: *mut bindings::timer_list) {
     // SAFETY: Only the timers of lines, of which they are the first field, have this function; a line stops its timer
     // before it is freed.
     let line = unsafe { &*timer.cast::<Line>() };
-    let mut state = line.state.lock();
-    if state.ripe() {
-        line.finish(&mut state);
-    }
+    line.change(|state, ports| {
+        if state.ripe() {
+            line.finish(state, ports);
+        }
+        state.unmask(ports, Reason::Refused);
+    });
 }
 
 /// All lines, and the pages of the event array. Its lock is held by who binds or unbinds a port.

@@ -11,6 +11,7 @@ use pure_xenbus::evtchn::{
     },
     port::{
         Ports,
+        Refused,
         State, //
     }, //
 };
@@ -77,8 +78,9 @@ impl Ports for Xen {
         self.touch(port);
     }
 
-    fn unmask(&self, port: u32) {
+    fn unmask(&self, port: u32) -> Result<(), Refused> {
         self.touch(port);
+        Ok(())
     }
 
     fn clear(&self, port: u32) {
