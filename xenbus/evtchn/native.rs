@@ -59,6 +59,7 @@ pub mod port;
 mod report;
 pub mod shared;
 mod table;
+pub mod turn;
 mod upcall;
 mod vector;
 

@@ -17,10 +17,12 @@ use super::{
         State, //
     },
     report,
+    turn::Turn,
     Events,
     Target,
     COUNTERS, //
 };
+use core::sync::atomic::AtomicBool;
 use kernel::{
     new_mutex,
     page::Page,
@@ -28,10 +30,8 @@ use kernel::{
     static_lock_class,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
-            Relaxed,
-            Release, //
+            Relaxed, //
         },
         Mutex, //
     },
@@ -57,9 +57,8 @@ pub(super) struct Line {
     irq: Atomic<u32>,
     // Changed under the lock of `state`.
     cpu: Atomic<u32>,
-    // An event is being handled, or the end of that is put off. Another event meanwhile only comes from a CPU that the
-    // port has just left.
-    active: Atomic<bool>,
+    // Another event while one is being handled only comes from a CPU that the port has just left.
+    turn: Turn<AtomicBool>,
     // Ticks that the end of the interrupt being handled is to be put off at least.
     busy: Atomic<u32>,
     target: Atomic<*const Target>,
@@ -84,7 +83,7 @@ impl Line {
                 events,
                 irq: Atomic::new(0),
                 cpu: Atomic::new(0),
-                active: Atomic::new(false),
+                turn: Turn::new(AtomicBool::new(false)),
                 busy: Atomic::new(0),
                 target: Atomic::new(core::ptr::null()),
             }? Error),
@@ -125,7 +124,7 @@ impl Line {
     pub(super) fn bind(&self, port: u32, cpu: u32, target: &Target) {
         let mut state = self.state.lock();
         state.bind(port);
-        self.active.store(false, Relaxed);
+        self.turn.abandon();
         self.busy.store(0, Relaxed);
         self.target.store(target, Relaxed);
         self.cpu.store(cpu, Relaxed);
@@ -194,8 +193,7 @@ impl Line {
     /// Forgets an event that comes in while the interrupt is disabled; the kernel remembers it.
     pub(super) fn disable_and_acknowledge(&self) {
         let mut state = self.state.lock();
-        state.acknowledge(&self.events.ports(), Reason::Disabled);
-        self.active.store(false, Release);
+        self.turn.set_aside(&mut state, &self.events.ports());
     }
 
     /// Raises the interrupt as if an event had come in; false if there is no port.
@@ -259,7 +257,7 @@ impl Line {
 
     /// An event has come in. Called by an upcall; `busy` if that has been at it for too long.
     pub(super) fn event(&self, busy: bool) {
-        if self.active.xchg(true, Acquire) {
+        if !self.turn.begin() {
             // Raised again when the one that is being handled ends.
             COUNTERS.reentered.add(1, Relaxed);
             return;
@@ -269,7 +267,7 @@ impl Line {
         }
         // SAFETY: This is hard interrupt context, and a reader of RCU: the interrupt does not go meanwhile.
         if unsafe { bindings::generic_handle_irq(self.irq()) } != 0 {
-            self.active.store(false, Release);
+            self.turn.abandon();
         }
     }
 
@@ -279,20 +277,13 @@ impl Line {
         self.change(
             |state, ports| match state.end(spurious, busy, bindings::HZ) {
                 End::Decided => {}
-                End::Now => self.finish(state, ports),
+                End::Now => self.turn.end(state, ports),
                 End::After(ticks) => {
                     COUNTERS.put_off.add(1, Relaxed);
                     self.start_timer(ticks);
                 }
             },
         );
-    }
-
-    /// Ends the interrupt.
-    fn finish(&self, state: &mut State, ports: &ByAbi<'_>) {
-        // First: from the unmasking on, the next event may come in.
-        self.active.store(false, Release);
-        state.unmask(ports, Reason::Handling);
     }
 
     /// What handles its events, while it is bound.
@@ -322,7 +313,7 @@ unsafe extern "C" fn ripe(timer: *mut bindings::timer_list) {
     let line = unsafe { &*timer.cast::<Line>() };
     line.change(|state, ports| {
         if state.ripe() {
-            line.finish(state, ports);
+            line.turn.end(state, ports);
         }
         state.unmask(ports, Reason::Refused);
     });

@@ -54,4 +54,5 @@ pub mod evtchn {
     pub mod pace;
     pub mod port;
     pub mod shared;
+    pub mod turn;
 }
