@@ -133,7 +133,8 @@ pub(super) fn init_control(vcpu: u32, gfn: u64) -> Result {
         vcpu,
         ..Default::default()
     };
-    call!(EVTCHNOP_init_control, &mut argument)
+    // Where the first one is refused after a restore, the guest goes on without that ABI.
+    persistently(|| call!(EVTCHNOP_init_control, &mut argument))
 }
 
 /// Gives the hypervisor the next page of the event array.
