@@ -20,6 +20,11 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+pub(crate) mod faults;
+// Public for its tests, which compile it elsewhere.
+#[allow(unreachable_pub)]
+mod wish;
+
 /// The hypercalls that are used, as they are counted.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -93,6 +98,10 @@ pub(crate) fn start() {
 /// What an argument points at must be what this hypercall takes there, and valid for what it does with it.
 #[inline]
 unsafe fn call(kind: Kind, first: u64, second: u64, third: u64) -> Result<i64> {
+    if faults::strikes(kind) {
+        FAILURES[kind as usize].add(1, Relaxed);
+        return Err(EIO);
+    }
     let mut result = u64::from(kind.number());
     // The hypervisor may change the registers of the arguments, and does so when it was built for debugging.
     macro_rules! execute {

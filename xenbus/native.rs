@@ -40,6 +40,8 @@ pub(crate) struct Core {
     grants: grant::native::Table,
     #[pin]
     hypercalls: debugfs::File<hypercall::Report>,
+    #[pin]
+    fail_hypercall: debugfs::File<hypercall::faults::Knob>,
     platform: platform::native::Platform,
 }
 
@@ -52,6 +54,7 @@ impl Core {
         try_pin_init!(Self {
             platform: platform::native::Platform::start(module)?,
             hypercalls <- debugfs.read_only_file(c"hypercalls", hypercall::Report),
+            fail_hypercall <- debugfs.read_write_file(c"fail_hypercall", hypercall::faults::Knob),
             grants: grant::native::Table::start()?,
             events: evtchn::native::Running::start(evtchn::native::Wishes {
                 abi: module_parameters::event_abi.value(),

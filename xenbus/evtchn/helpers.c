@@ -6,6 +6,7 @@
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/jiffies.h>
+#include <linux/ratelimit.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
@@ -111,6 +112,13 @@ int rxen_hotplug_dead(int (*dead)(unsigned int cpu))
 void rxen_hotplug_remove(int state)
 {
 	cpuhp_remove_state_nocalls(state);
+}
+
+bool rxen_event_may_warn(void)
+{
+	static DEFINE_RATELIMIT_STATE(warnings, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	return __ratelimit(&warnings);
 }
 
 /* The frame of an address in the direct map. */

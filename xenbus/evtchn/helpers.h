@@ -26,6 +26,9 @@ void rxen_irq_free(unsigned int irq);
 int rxen_irq_move(unsigned int irq, unsigned int cpu);
 void rxen_irq_set_effective_cpu(struct irq_data *data, unsigned int cpu);
 
+/* Whether one more warning about event channels is not too many. Any context. */
+bool rxen_event_may_warn(void);
+
 unsigned long rxen_address_to_gfn(const void *address);
 
 /* Calls a function on a CPU, with interrupts off, and waits for it. */

@@ -26,8 +26,6 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     cpu::nr_cpu_ids,
-    error::to_result,
-    interrupt::local_interrupt_disable,
     prelude::*,
     sync::{
         atomic::{
@@ -37,17 +35,18 @@ use kernel::{
             Release, //
         },
         Mutex, //
-    },
-    types::ScopeGuard, //
+    }, //
 };
 use rxen_bindings as bindings;
 
 mod abi;
+mod binding;
 pub mod bitmap;
 mod calls;
 mod chip;
 mod cpu;
 pub mod fifo;
+pub mod generation;
 mod hotplug;
 pub mod keep;
 mod kunit;
@@ -59,9 +58,12 @@ pub mod pace;
 pub mod port;
 mod report;
 pub mod shared;
+mod table;
+pub mod turn;
 mod upcall;
 mod vector;
 
+pub(super) use binding::Binding;
 pub(crate) use loopback::Loopback;
 pub(crate) use report::Report;
 
@@ -89,13 +91,13 @@ struct Events {
     // Each CPU is called by a vector, not the first one by the platform device.
     by_vector: Atomic<bool>,
     domain: Option<vector::Domain>,
-    // Counts restores. A port from before the latest one is not ours any more.
-    generation: Atomic<u32>,
+    // A port from before the latest one is not ours any more.
+    restores: generation::Restores,
     // A restore may come: all that is known of the hypervisor's state is from before.
     saved: Atomic<bool>,
     cpus: KVec<cpu::Cpu>,
     array: memory::Array,
-    table: line::Table,
+    table: table::Table,
     #[pin]
     pool: Mutex<line::Pool>,
 }
@@ -112,11 +114,11 @@ impl Events {
                 fifo: Atomic::new(false),
                 by_vector: Atomic::new(false),
                 domain,
-                generation: Atomic::new(0),
+                restores: generation::Restores::new(),
                 saved: Atomic::new(false),
                 cpus,
                 array: memory::Array::new(),
-                table: line::Table::new(),
+                table: table::Table::new(),
                 pool <- line::Pool::new(),
             }),
             GFP_KERNEL,
@@ -163,8 +165,7 @@ impl Events {
 
     /// Forgets what was before a restore. With all other CPUs stopped and interrupts off.
     fn forget(&self) {
-        let generation = self.generation.load(Relaxed);
-        self.generation.store(generation.wrapping_add(1), Relaxed);
+        self.restores.add();
         memory::silence();
         self.table.forget();
         self.cpus.iter().for_each(cpu::Cpu::forget);
@@ -184,165 +185,6 @@ impl Events {
     }
 }
 
-/// Gets a port from where it is to come from; also the CPU that its events go to.
-fn open(events: &Events, source: Source<'_>) -> Result<(u32, u32)> {
-    Ok(match source {
-        Source::Device(device) => (calls::alloc_unbound(device.otherend_id())?, 0),
-        Source::Unbound(domid) => (calls::alloc_unbound(domid)?, 0),
-        Source::Interdomain(domid, port) => (calls::bind_interdomain(domid, port)?, 0),
-        Source::Existing(port) => {
-            if events.table.get(port).is_some() {
-                return Err(EBUSY);
-            }
-            match calls::status(port)? {
-                keep::Status::Unbound(_) | keep::Status::Interdomain(..) => {}
-                keep::Status::Closed | keep::Status::Own => return Err(EINVAL),
-            }
-            // It may have been another's, on another CPU.
-            calls::bind_vcpu(port, events.cpu(0).ok_or(EINVAL)?.vcpu())?;
-            (port, 0)
-        }
-        Source::Virq(virq, number) => {
-            let cpu = events.cpu(number).filter(|cpu| cpu.is_ready());
-            (calls::bind_virq(virq, cpu.ok_or(EINVAL)?.vcpu())?, number)
-        }
-    })
-}
-
-/// A port with an interrupt handler.
-///
-/// # Invariants
-///
-/// The handler of `line` is requested, with `line` as its argument. If `generation` is the present one, the line is bound
-/// to `port`.
-pub(super) struct Binding {
-    events: &'static Events,
-    line: &'static line::Line,
-    // The line's place in the pool.
-    index: usize,
-    port: u32,
-    generation: u32,
-    // Ours to close.
-    owned: bool,
-}
-
-impl Binding {
-    /// Gets a port and binds the handler.
-    ///
-    /// The caller keeps `target` alive until the binding is dropped (see the field order of `Channel`).
-    pub(super) fn new(source: Source<'_>, target: Pin<&Target>) -> Result<Self> {
-        let events = events().ok_or(ENODEV)?;
-        let owned = !matches!(source, Source::Existing(_));
-        let mut pool = events.pool.lock();
-        let (port, cpu, generation) = {
-            // A restore does not come in between: it would be unknown which side of it the port is from.
-            let _off = local_interrupt_disable();
-            let (port, cpu) = open(events, source)?;
-            (port, cpu, events.generation.load(Relaxed))
-        };
-        let close = ScopeGuard::new(|| close(events, port, generation, owned));
-        events.reach(port, &mut pool)?;
-        let (index, line) = pool.take(events)?;
-        if let Err(error) = publish(events, port, generation, line, cpu, target.get_ref()) {
-            pool.give_back(index);
-            return Err(error);
-        }
-        let line_pointer: *const line::Line = line;
-        // SAFETY: The name lives as long as the target, and that and the line until `drop` has freed the interrupt; the
-        // handler is the one of lines.
-        let result = to_result(unsafe {
-            bindings::request_threaded_irq(
-                line.irq(),
-                Some(chip::interrupt),
-                None,
-                0,
-                target.get_ref().name.as_char_ptr(),
-                line_pointer.cast_mut().cast(),
-            )
-        });
-        if let Err(error) = result {
-            retract(events, line);
-            pool.give_back(index);
-            return Err(error);
-        }
-        close.dismiss();
-        // INVARIANT: Requested and bound above.
-        Ok(Self {
-            events,
-            line,
-            index,
-            port,
-            generation,
-            owned,
-        })
-    }
-
-    /// The port.
-    pub(super) fn port(&self) -> u32 {
-        self.port
-    }
-
-    /// Sends an event; nothing after a restore, when the port may be another's.
-    pub(super) fn notify(&self) {
-        // A restore stops this CPU only where it has interrupts on, so not between the question and the call.
-        let _off = local_interrupt_disable();
-        if self.events.generation.load(Relaxed) == self.generation {
-            // A port whose other end is gone: there is nobody to tell.
-            let _ = calls::send(self.port);
-        }
-    }
-}
-
-impl Drop for Binding {
-    fn drop(&mut self) {
-        let line: *const line::Line = self.line;
-        // SAFETY: Requested with this argument by the invariant. Waits for a running handler.
-        unsafe { bindings::free_irq(self.line.irq(), line.cast_mut().cast()) };
-        self.line.quiesce();
-        let mut pool = self.events.pool.lock();
-        retract(self.events, self.line);
-        close(self.events, self.port, self.generation, self.owned);
-        pool.give_back(self.index);
-    }
-}
-
-/// Binds a line to a port, so that upcalls find it.
-fn publish(
-    events: &Events,
-    port: u32,
-    generation: u32,
-    line: &'static line::Line,
-    cpu: u32,
-    target: &Target,
-) -> Result {
-    // A restore does not come in between.
-    let _off = local_interrupt_disable();
-    if events.generation.load(Relaxed) != generation {
-        return Err(EAGAIN);
-    }
-    line.bind(port, cpu, target);
-    events.table.set(port, Some(line));
-    Ok(())
-}
-
-/// Takes a line's port from it, so that upcalls do not find it any more.
-fn retract(events: &Events, line: &line::Line) {
-    let _off = local_interrupt_disable();
-    let port = line.unbind();
-    if port != 0 {
-        events.table.set(port, None);
-    }
-}
-
-/// Closes a port that is ours.
-fn close(events: &Events, port: u32, generation: u32, owned: bool) {
-    let _off = local_interrupt_disable();
-    if owned && events.generation.load(Relaxed) == generation {
-        // It was open.
-        let _ = calls::close(port);
-    }
-}
-
 /// Called before the suspend hypercall, with all other CPUs stopped and interrupts off. A suspend that is cancelled
 /// needs nothing more: all ports are as before.
 pub(crate) fn suspend() {
@@ -354,6 +196,11 @@ pub(crate) fn suspend() {
 /// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound. Called with
 /// all other CPUs stopped and interrupts off, after the platform's; if it fails, it can be called again, and goes on
 /// where it failed.
+///
+/// # Errors
+///
+/// The first one. All that can be done is done nevertheless: a guest with one CPU less, or with fewer ports, is better
+/// than one without events.
 pub(crate) fn resume() -> Result {
     let Some(events) = events() else {
         return Ok(());
@@ -361,25 +208,38 @@ pub(crate) fn resume() -> Result {
     if events.saved.xchg(false, Relaxed) {
         events.forget();
     }
+    let mut result = Ok(());
     if events.is_fifo() {
-        abi::restore(events)?;
-    }
-    if events.vectors().is_none() {
-        return call_by_wire();
+        result = abi::restore(events);
     }
     for cpu in &events.cpus {
-        if let Err(error) = cpu.restore_vector() {
+        let restored = restore_cpu(events, cpu);
+        if let Err(error) = restored {
             pr_err!(
-                "CPU {}: its upcall vector was refused after the restore\n",
-                cpu.number()
+                "CPU {}: gets no events after the restore ({})\n",
+                cpu.number(),
+                error.to_errno()
             );
-            cpu.set_ready(false);
-            if cpu.number() == 0 {
-                return Err(error);
-            }
         }
+        cpu.set_refused(restored.is_err());
+        result = result.and(restored);
     }
-    hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)
+    result.and(if events.vectors().is_some() {
+        hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)
+    } else {
+        call_by_wire()
+    })
+}
+
+/// Tells the hypervisor after a restore what a CPU has, in use or not.
+fn restore_cpu(events: &Events, cpu: &cpu::Cpu) -> Result {
+    if events.is_fifo() {
+        cpu.restore()?;
+    }
+    if events.vectors().is_some() {
+        cpu.restore_vector()?;
+    }
+    Ok(())
 }
 
 /// Has the first virtual CPU called by the interrupt of the platform device.

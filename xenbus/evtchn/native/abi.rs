@@ -96,6 +96,14 @@ fn reset(events: &Events) -> Result {
             pr_err!("event channels were not reset: there are too many ports\n");
             Err(ENOSPC)
         }
+        Err(Failure::Unknown(port, error)) => {
+            pr_err!(
+                "event channels were not reset: Xen does not say what port {} is ({})\n",
+                port,
+                error.to_errno()
+            );
+            Err(error)
+        }
         Err(Failure::Reset(error)) => {
             pr_err!(
                 "Xen refuses to reset event channels ({})\n",
@@ -113,8 +121,13 @@ fn reset(events: &Events) -> Result {
     }
 }
 
-/// Gives the hypervisor all frames after a restore, but for those that it has from an earlier attempt. With all other
-/// CPUs stopped and interrupts off.
+/// Puts the FIFO ABI in force after a restore, with the first CPU's control block and all pages of the event array but
+/// for those that the hypervisor has from an earlier attempt. With all other CPUs stopped and interrupts off.
+///
+/// # Errors
+///
+/// What the hypervisor says of a page. The ports that the pages before it have work, and binding one that they do not
+/// have tries it again.
 pub(super) fn restore(events: &Events) -> Result {
     let first = events.cpu(0).ok_or(ENODEV)?;
     if let Err(error) = first.restore() {
@@ -124,16 +137,6 @@ pub(super) fn restore(events: &Events) -> Result {
         );
         events.fifo.store(false, Relaxed);
         return Ok(());
-    }
-    for cpu in events.cpus.iter().skip(1) {
-        if let Err(error) = cpu.restore() {
-            pr_err!(
-                "CPU {}: gets no more events ({})\n",
-                cpu.number(),
-                error.to_errno()
-            );
-            cpu.set_ready(false);
-        }
     }
     events.array.restore()
 }

@@ -18,6 +18,26 @@ macro_rules! call {
     };
 }
 
+/// How often a call is made that nobody would make up for.
+const TRIES: u32 = 3;
+
+/// Whether an error says that the port is gone or can have no such thing done to it: it would be the same the next time.
+pub(super) fn is_final(error: Error) -> bool {
+    error == EINVAL || error == ENOENT
+}
+
+/// Makes a call again that fails for another reason than its port.
+fn persistently(mut call: impl FnMut() -> Result) -> Result {
+    let mut result = call();
+    for _ in 1..TRIES {
+        match result {
+            Err(error) if !is_final(error) => result = call(),
+            _ => break,
+        }
+    }
+    result
+}
+
 /// Makes a port for a domain.
 pub(super) fn alloc_unbound(domid: u16) -> Result<u32> {
     let mut argument = bindings::evtchn_alloc_unbound {
@@ -53,20 +73,22 @@ pub(super) fn bind_virq(virq: u32, vcpu: u32) -> Result<u32> {
 
 /// Closes a port.
 pub(super) fn close(port: u32) -> Result {
-    call!(EVTCHNOP_close, &mut bindings::evtchn_close { port })
+    persistently(|| call!(EVTCHNOP_close, &mut bindings::evtchn_close { port }))
 }
 
 /// Sends an event to the other end of a port.
 pub(super) fn send(port: u32) -> Result {
-    call!(EVTCHNOP_send, &mut bindings::evtchn_send { port })
+    persistently(|| call!(EVTCHNOP_send, &mut bindings::evtchn_send { port }))
 }
 
 /// Has the events of a port raised on a virtual CPU from now on.
 pub(super) fn bind_vcpu(port: u32, vcpu: u32) -> Result {
-    call!(
-        EVTCHNOP_bind_vcpu,
-        &mut bindings::evtchn_bind_vcpu { port, vcpu }
-    )
+    persistently(|| {
+        call!(
+            EVTCHNOP_bind_vcpu,
+            &mut bindings::evtchn_bind_vcpu { port, vcpu }
+        )
+    })
 }
 
 /// Unmasks a port, and raises the event that has come in meanwhile.
@@ -111,7 +133,8 @@ pub(super) fn init_control(vcpu: u32, gfn: u64) -> Result {
         vcpu,
         ..Default::default()
     };
-    call!(EVTCHNOP_init_control, &mut argument)
+    // Where the first one is refused after a restore, the guest goes on without that ABI.
+    persistently(|| call!(EVTCHNOP_init_control, &mut argument))
 }
 
 /// Gives the hypervisor the next page of the event array.
@@ -135,8 +158,13 @@ pub(super) struct Ports;
 impl keep::Hypervisor for Ports {
     type Error = Error;
 
-    fn status(&self, port: u32) -> Option<keep::Status> {
-        status(port).ok()
+    fn status(&self, port: u32) -> Result<Option<keep::Status>> {
+        match status(port) {
+            Ok(status) => Ok(Some(status)),
+            // There is no such port.
+            Err(error) if error == EINVAL => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn reset(&self) -> Result {

@@ -37,6 +37,11 @@ use rxen_bindings as bindings;
 /// No CPU of the hypervisor's yet.
 const UNKNOWN: u32 = u32::MAX;
 
+/// Calls in a row without an event after which an upcall ends. The hypervisor calls after it has raised an event, which
+/// is found unless it was already: so there are never more than a few of these with the page in place. Where the shared
+/// info page could not be mapped again after a restore, it reads as all ones, and each look at it as a call.
+const EMPTY: u32 = 1000;
+
 /// Where a CPU is in its queues or in the bitmap.
 struct Position {
     queues: fifo::Queues,
@@ -49,6 +54,8 @@ pub(super) struct Cpu {
     vcpu: Atomic<u32>,
     // It is called, and the hypervisor has its control block.
     ready: Atomic<bool>,
+    // The hypervisor did not take back what it had before a restore.
+    refused: Atomic<bool>,
     // How many ports are bound to it.
     ports: Atomic<i32>,
     // The ports that are, for the 2-level ABI. Only this guest changes these.
@@ -75,6 +82,7 @@ impl Cpu {
             number,
             vcpu: Atomic::new(UNKNOWN),
             ready: Atomic::new(false),
+            refused: Atomic::new(false),
             ports: Atomic::new(0),
             own: [const { AtomicU64::new(0) }; bitmap::WORDS],
             control: SetOnce::new(),
@@ -102,12 +110,19 @@ impl Cpu {
     /// Whether events can be sent its way.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Relaxed)
+        self.ready.load(Relaxed) && !self.refused.load(Relaxed)
     }
 
     /// Has events sent its way from now on, or not.
     pub(super) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Relaxed);
+        // Coming up sets up all that was refused.
+        self.refused.store(false, Relaxed);
+    }
+
+    /// Has no events sent its way because it was refused something after a restore, or again if it was not.
+    pub(super) fn set_refused(&self, refused: bool) {
+        self.refused.store(refused, Relaxed);
     }
 
     /// How many ports are bound to it.
@@ -260,16 +275,25 @@ impl Cpu {
         // SAFETY: The caller promises that nobody else uses it.
         let position = unsafe { &mut *self.position.get() };
         let mut called = false;
+        let mut empty = 0;
         // Cleared before looking: what comes in later calls again.
         while info.upcall_pending().swap(0, SeqCst) != 0 {
             called = true;
             self.upcalls.add(1, Relaxed);
-            self.pass(ports, position, info, mine, &mut event);
+            if self.pass(ports, position, info, mine, &mut event) {
+                empty = 0;
+                continue;
+            }
+            empty += 1;
+            if empty == EMPTY {
+                super::COUNTERS.endless.add(1, Relaxed);
+                break;
+            }
         }
         called
     }
 
-    /// Goes through the queues or the bitmap once.
+    /// Goes through the queues or the bitmap once; true if there was something.
     fn pass(
         &self,
         ports: &ByAbi<'_>,
@@ -277,7 +301,7 @@ impl Cpu {
         info: VcpuInfo,
         mine: bool,
         event: &mut impl FnMut(u32),
-    ) {
+    ) -> bool {
         match ports {
             ByAbi::TwoLevel => {
                 let memory = Bits {
@@ -285,20 +309,23 @@ impl Cpu {
                     info,
                     mine,
                 };
-                position.scan.all(&memory, event);
+                position.scan.all(&memory, event) != 0
             }
             ByAbi::Fifo(array) => {
                 let Some(control) = self.control_block() else {
-                    return;
+                    return false;
                 };
                 let memory = Queued { control, array };
+                let mut found = false;
                 while let Some(taken) = position.queues.take(&memory) {
+                    found = true;
                     match taken {
                         fifo::Taken::Event(port) => event(port),
                         fifo::Taken::Idle(_) => {}
                         fifo::Taken::Bad(_) => super::COUNTERS.bad_queues.add(1, Relaxed),
                     }
                 }
+                found
             }
         }
     }

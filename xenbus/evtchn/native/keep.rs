@@ -25,7 +25,11 @@ pub trait Hypervisor {
     type Error;
 
     /// What a port is; [`None`] beyond the last one that ever was.
-    fn status(&self, port: u32) -> Option<Status>;
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be told.
+    fn status(&self, port: u32) -> Result<Option<Status>, Self::Error>;
 
     /// Closes all ports of this guest and goes back to the 2-level ABI.
     fn reset(&self) -> Result<(), Self::Error>;
@@ -65,6 +69,8 @@ impl Kept {
 pub enum Failure<E> {
     /// There are more ports to keep than there is room; nothing was changed.
     TooMany,
+    /// The hypervisor does not say what this port is, so it is unknown which are to be kept; nothing was changed.
+    Unknown(u32, E),
     /// The hypervisor refused the reset.
     Reset(E),
     /// This port could not be bound again.
@@ -73,19 +79,23 @@ pub enum Failure<E> {
 
 /// Resets and binds again what others know by number; returns how many ports that were. `ports` is how many ports there
 /// can be at most, `room` is for those to keep.
+///
+/// # Errors
+///
+/// See [`Failure`]: only after [`Failure::Lost`] the reset has been made.
 pub fn reset<H: Hypervisor>(
     hypervisor: &H,
     ports: u32,
     room: &mut [Kept],
 ) -> Result<usize, Failure<H::Error>> {
-    let count = list(hypervisor, ports, room).ok_or(Failure::TooMany)?;
+    let count = list(hypervisor, ports, room)?;
     let kept = room.get(..count).unwrap_or_default();
     hypervisor.reset().map_err(Failure::Reset)?;
     let mut restored = 0;
     let mut lost = None;
     for port in kept {
-        // The device model's are untouched.
-        if hypervisor.status(port.port) == Some(port.status) {
+        // The device model's are untouched. Where this is not known, binding finds that the number is not free.
+        if matches!(hypervisor.status(port.port), Ok(Some(status)) if status == port.status) {
             continue;
         }
         match again(hypervisor, *port) {
@@ -97,19 +107,25 @@ pub fn reset<H: Hypervisor>(
     lost.map_or(Ok(restored), |port| Err(Failure::Lost(port)))
 }
 
-/// Lists the ports to keep, in ascending order; [`None`] where there are too many.
-fn list<H: Hypervisor>(hypervisor: &H, ports: u32, room: &mut [Kept]) -> Option<usize> {
+/// Lists the ports to keep, in ascending order, and returns how many they are.
+fn list<H: Hypervisor>(
+    hypervisor: &H,
+    ports: u32,
+    room: &mut [Kept],
+) -> Result<usize, Failure<H::Error>> {
     let mut count = 0;
     for port in 1..ports {
-        let Some(status) = hypervisor.status(port) else {
+        // A list that an error has cut short would cost the toolstack the ports behind it.
+        let status = hypervisor.status(port);
+        let Some(status) = status.map_err(|error| Failure::Unknown(port, error))? else {
             break;
         };
         if matches!(status, Status::Unbound(_) | Status::Interdomain(..)) {
-            *room.get_mut(count)? = Kept { port, status };
+            *room.get_mut(count).ok_or(Failure::TooMany)? = Kept { port, status };
             count += 1;
         }
     }
-    Some(count)
+    Ok(count)
 }
 
 /// Makes a port as it was. The hypervisor gives the lowest number that is free, so ports are made until it is this
@@ -154,7 +170,7 @@ fn close_placeholders<H: Hypervisor>(hypervisor: &H, kept: &[Kept]) {
         return;
     };
     for port in 1..last.port {
-        let Some(status @ Status::Unbound(_)) = hypervisor.status(port) else {
+        let Ok(Some(status @ Status::Unbound(_))) = hypervisor.status(port) else {
             continue;
         };
         if !kept.contains(&Kept { port, status }) {

@@ -7,8 +7,10 @@ use kernel::prelude::*;
 #[kunit_tests(rxen_evtchn)]
 mod tests {
     use super::super::{
+        calls,
         events,
         loopback::{
+            move_to,
             ring_timer,
             Pair,
             Receiver,
@@ -17,7 +19,10 @@ mod tests {
         report::COUNTERS,
         Events, //
     };
-    use crate::evtchn::Channel;
+    use crate::{
+        evtchn::Channel,
+        hypercall::faults::Failing, //
+    };
     use kernel::{
         prelude::*,
         sync::atomic::Relaxed, //
@@ -82,5 +87,110 @@ mod tests {
         }
         assert_eq!(events.pool.lock().in_use(), before);
         Ok(())
+    }
+
+    #[test]
+    fn a_channel_outlives_the_other_end() -> Result {
+        let events = native()?;
+        let before = events.pool.lock().in_use();
+        for first in [true, false] {
+            let Pair { to, from, .. } = Pair::new()?;
+            let (gone, left) = if first { (from, to) } else { (to, from) };
+            drop(gone);
+            left.notify();
+            for cpu in events.cpus.iter().filter(|cpu| cpu.is_ready()) {
+                move_to(&left, cpu)?;
+                left.notify();
+            }
+            let closed = COUNTERS.closes_refused.load(Relaxed);
+            drop(left);
+            assert_eq!(COUNTERS.closes_refused.load(Relaxed), closed);
+        }
+        assert_eq!(events.pool.lock().in_use(), before);
+        Ok(())
+    }
+
+    /// More hypercalls than making a pair takes.
+    const MOST: u32 = 50;
+
+    #[test]
+    fn each_hypercall_that_fails_costs_a_channel_at_most_once() -> Result {
+        let events = native()?;
+        let before = events.pool.lock().in_use();
+        let mut failures = 0;
+        for number in 1..MOST {
+            let failing = Failing::event_channel_op(number)?;
+            let pair = Pair::new();
+            let over = failing.is_over();
+            drop(failing);
+            match pair {
+                Ok(pair) => {
+                    pair.send_all()?;
+                    if !over {
+                        // That was one more than are made.
+                        assert!(failures >= 2);
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    assert!(over);
+                    assert_eq!(error, EIO);
+                    failures += 1;
+                }
+            }
+            assert_eq!(events.pool.lock().in_use(), before);
+            Pair::new()?.send_all()?;
+            assert_eq!(events.pool.lock().in_use(), before);
+        }
+        Err(ETIME)
+    }
+
+    #[test]
+    fn an_event_comes_late_where_unmasking_is_refused() -> Result {
+        native()?;
+        let pair = Pair::new()?;
+        let before = COUNTERS.unmasks_refused.load(Relaxed);
+        let failing = Failing::new("1 event_channel_op")?;
+        pair.raise_by_hypervisor()?;
+        assert!(failing.is_over());
+        drop(failing);
+        assert!(COUNTERS.unmasks_refused.load(Relaxed) > before);
+        pair.send_all()?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_channel_stays_where_it_is_if_moving_is_refused() -> Result {
+        let events = native()?;
+        let pair = Pair::new()?;
+        for cpu in events.cpus.iter().filter(|cpu| cpu.is_ready()) {
+            let failing = Failing::new("1 event_channel_op 3")?;
+            assert!(pair.move_to(cpu).is_err());
+            assert!(failing.is_over());
+            drop(failing);
+            pair.send_all()?;
+            // Less often it goes unnoticed.
+            let failing = Failing::new("1 event_channel_op 2")?;
+            pair.move_to(cpu)?;
+            assert!(failing.is_over());
+            drop(failing);
+            pair.send_all()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_port_that_is_not_closed_is_counted_and_its_line_is_free() -> Result {
+        let events = native()?;
+        let in_use = events.pool.lock().in_use();
+        let before = COUNTERS.closes_refused.load(Relaxed);
+        let channel = Channel::bind_unbound(SELF, "loopback-kept", Receiver::new()?)?;
+        let port = channel.port();
+        let failing = Failing::new("1 event_channel_op 3")?;
+        drop(channel);
+        drop(failing);
+        assert_eq!(COUNTERS.closes_refused.load(Relaxed), before + 1);
+        assert_eq!(events.pool.lock().in_use(), in_use);
+        calls::close(port)
     }
 }

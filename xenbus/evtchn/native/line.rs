@@ -7,16 +7,22 @@
 //! kernel only after a grace period of RCU, and the line is not used again before that.
 
 use super::{
+    calls,
+    cpu::Cpu,
     lock::RawLock,
+    memory::ByAbi,
     port::{
         End,
         Reason,
         State, //
     },
+    report,
+    turn::Turn,
     Events,
     Target,
     COUNTERS, //
 };
+use core::sync::atomic::AtomicBool;
 use kernel::{
     new_mutex,
     page::Page,
@@ -24,10 +30,8 @@ use kernel::{
     static_lock_class,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
-            Relaxed,
-            Release, //
+            Relaxed, //
         },
         Mutex, //
     },
@@ -37,6 +41,8 @@ use rxen_bindings as bindings;
 
 /// Ticks by which the end of an interrupt is put off on a CPU that has been at events for too long.
 const BREATHER: u32 = 10;
+/// Ticks after which the hypervisor is asked again to unmask a port.
+const AGAIN: u32 = 10;
 
 /// An interrupt that a port can be bound to.
 #[repr(C)]
@@ -51,9 +57,8 @@ pub(super) struct Line {
     irq: Atomic<u32>,
     // Changed under the lock of `state`.
     cpu: Atomic<u32>,
-    // An event is being handled, or the end of that is put off. Another event meanwhile only comes from a CPU that the
-    // port has just left.
-    active: Atomic<bool>,
+    // Another event while one is being handled only comes from a CPU that the port has just left.
+    turn: Turn<AtomicBool>,
     // Ticks that the end of the interrupt being handled is to be put off at least.
     busy: Atomic<u32>,
     target: Atomic<*const Target>,
@@ -78,7 +83,7 @@ impl Line {
                 events,
                 irq: Atomic::new(0),
                 cpu: Atomic::new(0),
-                active: Atomic::new(false),
+                turn: Turn::new(AtomicBool::new(false)),
                 busy: Atomic::new(0),
                 target: Atomic::new(core::ptr::null()),
             }? Error),
@@ -119,7 +124,7 @@ impl Line {
     pub(super) fn bind(&self, port: u32, cpu: u32, target: &Target) {
         let mut state = self.state.lock();
         state.bind(port);
-        self.active.store(false, Relaxed);
+        self.turn.abandon();
         self.busy.store(0, Relaxed);
         self.target.store(target, Relaxed);
         self.cpu.store(cpu, Relaxed);
@@ -151,6 +156,23 @@ impl Line {
         unsafe { bindings::timer_delete_sync(self.timer.get()) };
     }
 
+    /// Changes the state. Where the hypervisor refuses to unmask the port, it is asked again after a while, as long as the
+    /// port is bound: nobody else would, and no event would come any more.
+    fn change<R>(&self, work: impl FnOnce(&mut State, &ByAbi<'_>) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = work(&mut state, &self.events.ports());
+        if state.take_refusal() {
+            self.start_timer(AGAIN);
+        }
+        result
+    }
+
+    /// Has [`ripe`] called after so many ticks.
+    fn start_timer(&self, ticks: u32) {
+        // SAFETY: The timer was initialised with the line, and is only stopped for good when that is freed.
+        unsafe { bindings::rxen_timer_start(self.timer.get(), ticks as c_ulong) }
+    }
+
     /// Masks the port for a reason.
     pub(super) fn mask(&self, reason: Reason) {
         self.state.lock().mask(&self.events.ports(), reason);
@@ -158,7 +180,7 @@ impl Line {
 
     /// Takes a reason to be masked away.
     pub(super) fn unmask(&self, reason: Reason) {
-        self.state.lock().unmask(&self.events.ports(), reason);
+        self.change(|state, ports| state.unmask(ports, reason));
     }
 
     /// Begins the handling of an event.
@@ -171,48 +193,71 @@ impl Line {
     /// Forgets an event that comes in while the interrupt is disabled; the kernel remembers it.
     pub(super) fn disable_and_acknowledge(&self) {
         let mut state = self.state.lock();
-        state.acknowledge(&self.events.ports(), Reason::Disabled);
-        self.active.store(false, Release);
+        self.turn.set_aside(&mut state, &self.events.ports());
     }
 
     /// Raises the interrupt as if an event had come in; false if there is no port.
     pub(super) fn retrigger(&self) -> bool {
-        self.state.lock().retrigger(&self.events.ports())
+        self.change(|state, ports| state.retrigger(ports))
     }
 
     /// Has an event that a CPU which is gone has not handled raised again, where the port is bound to now.
     pub(super) fn raise_again(&self) {
-        let mut state = self.state.lock();
-        let ports = self.events.ports();
-        state.mask(&ports, Reason::Moving);
-        state.unmask(&ports, Reason::Moving);
+        self.change(|state, ports| {
+            state.mask(ports, Reason::Moving);
+            state.unmask(ports, Reason::Moving);
+        });
     }
 
     /// Moves the port to another CPU.
-    pub(super) fn move_to(&self, cpu: &super::cpu::Cpu) -> Result {
-        let mut state = self.state.lock();
-        let port = state.port();
-        if port == 0 {
-            return Err(ENODEV);
-        }
-        let ports = self.events.ports();
-        // Not while an event could come in on either.
-        state.mask(&ports, Reason::Moving);
-        let result = super::calls::bind_vcpu(port, cpu.vcpu());
-        if result.is_ok() {
-            if let Some(old) = self.events.cpu(self.cpu.load(Relaxed)) {
-                old.remove(port);
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is no port; what the hypervisor says. Then the port stays where it is.
+    pub(super) fn move_to(&self, cpu: &Cpu) -> Result {
+        self.change(|state, ports| {
+            let port = state.port();
+            if port == 0 {
+                return Err(ENODEV);
             }
-            cpu.add(port);
-            self.cpu.store(cpu.number(), Relaxed);
-        }
-        state.unmask(&ports, Reason::Moving);
-        result
+            // Not while an event could come in on either.
+            state.mask(ports, Reason::Moving);
+            let old = self.events.cpu(self.cpu.load(Relaxed));
+            let result = calls::bind_vcpu(port, cpu.vcpu());
+            match result {
+                Ok(()) => {
+                    if let Some(old) = old {
+                        old.remove(port);
+                    }
+                    cpu.add(port);
+                    self.cpu.store(cpu.number(), Relaxed);
+                }
+                Err(error) => self.stays(port, old, error),
+            }
+            state.unmask(ports, Reason::Moving);
+            result
+        })
+    }
+
+    /// Says that a port could not be moved, where it has no events any more: on a CPU that goes.
+    fn stays(&self, port: u32, old: Option<&Cpu>, error: Error) {
+        let Some(old) = old.filter(|old| !old.is_ready()) else {
+            return;
+        };
+        report::refused(&COUNTERS.moves_refused, || {
+            pr_warn!(
+                "port {} stays on CPU {}, which gets no events: Xen refuses to move it ({}); write another CPU to /proc/irq/{}/smp_affinity_list\n",
+                port,
+                old.number(),
+                error.to_errno(),
+                self.irq()
+            );
+        });
     }
 
     /// An event has come in. Called by an upcall; `busy` if that has been at it for too long.
     pub(super) fn event(&self, busy: bool) {
-        if self.active.xchg(true, Acquire) {
+        if !self.turn.begin() {
             // Raised again when the one that is being handled ends.
             COUNTERS.reentered.add(1, Relaxed);
             return;
@@ -222,30 +267,23 @@ impl Line {
         }
         // SAFETY: This is hard interrupt context, and a reader of RCU: the interrupt does not go meanwhile.
         if unsafe { bindings::generic_handle_irq(self.irq()) } != 0 {
-            self.active.store(false, Release);
+            self.turn.abandon();
         }
     }
 
     /// The event was handled.
     pub(super) fn end(&self, spurious: bool) {
-        let mut state = self.state.lock();
         let busy = self.busy.xchg(0, Relaxed);
-        match state.end(spurious, busy, bindings::HZ) {
-            End::Decided => {}
-            End::Now => self.finish(&mut state),
-            End::After(ticks) => {
-                COUNTERS.put_off.add(1, Relaxed);
-                // SAFETY: The timer was initialised with the line, and is only stopped for good when that is free.
-                unsafe { bindings::rxen_timer_start(self.timer.get(), ticks as c_ulong) }
-            }
-        }
-    }
-
-    /// Ends the interrupt.
-    fn finish(&self, state: &mut State) {
-        // First: from the unmasking on, the next event may come in.
-        self.active.store(false, Release);
-        state.unmask(&self.events.ports(), Reason::Handling);
+        self.change(
+            |state, ports| match state.end(spurious, busy, bindings::HZ) {
+                End::Decided => {}
+                End::Now => self.turn.end(state, ports),
+                End::After(ticks) => {
+                    COUNTERS.put_off.add(1, Relaxed);
+                    self.start_timer(ticks);
+                }
+            },
+        );
     }
 
     /// What handles its events, while it is bound.
@@ -268,100 +306,17 @@ impl PinnedDrop for Line {
     }
 }
 
-/// Called by the kernel's timers: the end of an interrupt that was put off.
+/// Called by the kernel's timers: the end of an interrupt that was put off, or another try to unmask the port.
 unsafe extern "C" fn ripe(timer: *mut bindings::timer_list) {
     // SAFETY: Only the timers of lines, of which they are the first field, have this function; a line stops its timer
     // before it is freed.
     let line = unsafe { &*timer.cast::<Line>() };
-    let mut state = line.state.lock();
-    if state.ripe() {
-        line.finish(&mut state);
-    }
-}
-
-/// Lines in a row of the table.
-const ROW: usize = 512;
-/// Rows of the table.
-const ROWS: usize = super::fifo::PORTS as usize / ROW;
-
-/// A row of the table.
-type Row = [Atomic<*const Line>; ROW];
-
-/// The line of each port.
-///
-/// # Invariants
-///
-/// Each row that is set stays, as do the lines in it, until native event channels end.
-pub(super) struct Table([Atomic<*mut Row>; ROWS]);
-
-impl Table {
-    /// No port has a line.
-    pub(super) const fn new() -> Self {
-        Self([const { Atomic::new(core::ptr::null_mut()) }; ROWS])
-    }
-
-    /// The entry of a port, if its row is there.
-    #[inline]
-    fn entry(&self, port: u32) -> Option<&Atomic<*const Line>> {
-        let row = self.0.get(port as usize / ROW)?.load(Acquire);
-        // SAFETY: Null or a row by the invariant.
-        unsafe { row.as_ref() }?.get(port as usize % ROW)
-    }
-
-    /// The line of a port.
-    #[inline]
-    pub(super) fn get(&self, port: u32) -> Option<&Line> {
-        // SAFETY: Null or a line by the invariant.
-        unsafe { self.entry(port)?.load(Acquire).as_ref() }
-    }
-
-    /// Makes room for a port. The caller holds the pool's lock.
-    pub(super) fn reach(&self, port: u32) -> Result {
-        let row = self.0.get(port as usize / ROW).ok_or(ENOSPC)?;
-        if row.load(Relaxed).is_null() {
-            let new: KBox<Row> =
-                KBox::new([const { Atomic::new(core::ptr::null()) }; ROW], GFP_KERNEL)?;
-            row.store(KBox::into_raw(new), Release);
+    line.change(|state, ports| {
+        if state.ripe() {
+            line.turn.end(state, ports);
         }
-        Ok(())
-    }
-
-    /// Sets or clears the line of a port.
-    pub(super) fn set(&self, port: u32, line: Option<&'static Line>) {
-        if let Some(entry) = self.entry(port) {
-            entry.store(line.map_or(core::ptr::null(), core::ptr::from_ref), Release);
-        }
-    }
-}
-
-impl Table {
-    /// Takes all ports from their lines after a restore, without touching them. With all other CPUs stopped.
-    pub(super) fn forget(&self) {
-        for row in &self.0 {
-            // SAFETY: Null or a row by the invariant.
-            let Some(row) = (unsafe { row.load(Acquire).as_ref() }) else {
-                continue;
-            };
-            for entry in row {
-                // SAFETY: Null or a line by the invariant.
-                if let Some(line) = unsafe { entry.xchg(core::ptr::null(), Relaxed).as_ref() } {
-                    line.forget();
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        for row in &self.0 {
-            let row = row.load(Relaxed);
-            if !row.is_null() {
-                // SAFETY: Made by `reach`; nobody looks anything up any more.
-                drop(unsafe { KBox::from_raw(row) });
-            }
-        }
-    }
+        state.unmask(ports, Reason::Refused);
+    });
 }
 
 /// All lines, and the pages of the event array. Its lock is held by who binds or unbinds a port.

@@ -94,8 +94,8 @@ impl Handler for Receiver {
 /// Two ports of this guest that are bound to each other.
 pub(super) struct Pair {
     // Goes first: it is bound to the other.
-    to: Channel,
-    from: Channel,
+    pub(super) to: Channel,
+    pub(super) from: Channel,
     receiver: Arc<Receiver>,
 }
 
@@ -112,11 +112,15 @@ impl Pair {
 
     /// Has the events handled on a CPU.
     pub(super) fn move_to(&self, cpu: &Cpu) -> Result {
+        move_to(&self.to, cpu)
+    }
+
+    /// Has an event raised that only the hypervisor can raise, and waits for it.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(super) fn raise_by_hypervisor(&self) -> Result {
+        let seen = self.receiver.seen.load(Acquire);
         match &self.to.binding {
-            Some(Binding::Native(binding)) => {
-                // SAFETY: The interrupt is the channel's as long as that is bound.
-                to_result(unsafe { bindings::rxen_irq_move(binding.line.irq(), cpu.number()) })
-            }
+            Some(Binding::Native(binding)) if binding.line.retrigger() => self.receiver.wait(seen),
             _ => Err(ENODEV),
         }
     }
@@ -145,6 +149,17 @@ impl Pair {
             self.from.sent() - sent,
             self.receiver.seen.load(Acquire) - seen,
         )
+    }
+}
+
+/// Has the events of a channel handled on a CPU.
+pub(super) fn move_to(channel: &Channel, cpu: &Cpu) -> Result {
+    match &channel.binding {
+        Some(Binding::Native(binding)) => {
+            // SAFETY: The interrupt is the channel's as long as that is bound.
+            to_result(unsafe { bindings::rxen_irq_move(binding.line.irq(), cpu.number()) })
+        }
+        _ => Err(ENODEV),
     }
 }
 

@@ -7,11 +7,16 @@ use super::{
     bitmap,
     calls,
     fifo,
-    port::Ports,
+    port::{
+        Ports,
+        Refused, //
+    },
+    report,
     shared::{
         Shared,
         Unmasked, //
-    }, //
+    },
+    COUNTERS, //
 };
 use crate::platform;
 use core::{
@@ -292,10 +297,23 @@ pub(super) enum ByAbi<'a> {
 }
 
 /// Has the hypervisor unmask a port.
-fn by_hypervisor(port: u32) {
-    super::COUNTERS.unmasked_by_hypervisor.add(1, Relaxed);
-    // A port that is gone: there are no events to miss.
-    let _ = calls::unmask(port);
+fn by_hypervisor(port: u32) -> Result<(), Refused> {
+    COUNTERS.unmasked_by_hypervisor.add(1, Relaxed);
+    match calls::unmask(port) {
+        Ok(()) => Ok(()),
+        // A port that is gone: there are no events to miss.
+        Err(error) if calls::is_final(error) => Ok(()),
+        Err(error) => {
+            report::refused(&COUNTERS.unmasks_refused, || {
+                pr_warn!(
+                    "port {}: Xen refuses to unmask it ({}); trying again\n",
+                    port,
+                    error.to_errno()
+                );
+            });
+            Err(Refused)
+        }
+    }
 }
 
 impl Ports for ByAbi<'_> {
@@ -314,7 +332,7 @@ impl Ports for ByAbi<'_> {
         }
     }
 
-    fn unmask(&self, port: u32) {
+    fn unmask(&self, port: u32) -> Result<(), Refused> {
         let unmasked = match self {
             Self::Fifo(array) => array.word(port).map(fifo::unmask),
             Self::TwoLevel => match (place(pending, port), place(mask, port)) {
@@ -323,7 +341,9 @@ impl Ports for ByAbi<'_> {
             },
         };
         if unmasked == Some(Unmasked::ByHypervisor) {
-            by_hypervisor(port);
+            by_hypervisor(port)
+        } else {
+            Ok(())
         }
     }
 

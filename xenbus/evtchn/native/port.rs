@@ -16,7 +16,13 @@ pub enum Reason {
     Moving = 2,
     /// Its event is being handled, or the end of that is put off.
     Handling = 4,
+    /// The hypervisor has refused to unmask it, and is to be asked again.
+    Refused = 8,
 }
+
+/// The hypervisor does not unmask a port, which still is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
 
 /// What can be done to a port, by whichever ABI.
 pub trait Ports {
@@ -24,7 +30,11 @@ pub trait Ports {
     fn mask(&self, port: u32);
 
     /// Events are raised again, at once if one has come in meanwhile.
-    fn unmask(&self, port: u32);
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], where only the hypervisor could do that.
+    fn unmask(&self, port: u32) -> Result<(), Refused>;
 
     /// Forgets an event that has come in.
     fn clear(&self, port: u32);
@@ -52,6 +62,8 @@ pub struct State {
     port: u32,
     reasons: u8,
     put_off: bool,
+    // Refused, and nobody knows.
+    refusal: bool,
     backoff: Backoff,
 }
 
@@ -62,6 +74,7 @@ impl State {
             port: 0,
             reasons: Reason::Disabled as u8,
             put_off: false,
+            refusal: false,
             backoff: Backoff::new(),
         }
     }
@@ -112,9 +125,16 @@ impl State {
             return;
         }
         self.reasons &= !(reason as u8);
-        if self.reasons == 0 {
-            ports.unmask(self.port);
+        if self.reasons == 0 && ports.unmask(self.port).is_err() {
+            self.reasons = Reason::Refused as u8;
+            self.refusal = true;
         }
+    }
+
+    /// Whether the hypervisor has refused to unmask the port since this was last asked. Then [`Reason::Refused`] is to be
+    /// taken away after a while, which tries it again.
+    pub fn take_refusal(&mut self) -> bool {
+        core::mem::take(&mut self.refusal)
     }
 
     /// Begins the handling of an event: events that come in from here on are new ones.

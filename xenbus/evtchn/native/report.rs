@@ -12,6 +12,7 @@ use kernel::{
         Relaxed, //
     }, //
 };
+use rxen_bindings as bindings;
 
 /// How often what happened, since the module was loaded.
 pub(super) struct Counters {
@@ -27,6 +28,16 @@ pub(super) struct Counters {
     pub(super) unmasked_by_hypervisor: Atomic<u64>,
     /// Queues whose head was no port.
     pub(super) bad_queues: Atomic<u64>,
+    /// Events that the hypervisor did not send.
+    pub(super) sends_refused: Atomic<u64>,
+    /// Ports that the hypervisor did not close: they are lost.
+    pub(super) closes_refused: Atomic<u64>,
+    /// Ports that the hypervisor did not move away from a CPU without events.
+    pub(super) moves_refused: Atomic<u64>,
+    /// Times that the hypervisor did not unmask a port.
+    pub(super) unmasks_refused: Atomic<u64>,
+    /// Upcalls that were broken off: the CPU seemed to be called on and on, without an event.
+    pub(super) endless: Atomic<u64>,
 }
 
 /// See [`Counters`].
@@ -37,7 +48,21 @@ pub(super) static COUNTERS: Counters = Counters {
     put_off: Atomic::new(0),
     unmasked_by_hypervisor: Atomic::new(0),
     bad_queues: Atomic::new(0),
+    sends_refused: Atomic::new(0),
+    closes_refused: Atomic::new(0),
+    moves_refused: Atomic::new(0),
+    unmasks_refused: Atomic::new(0),
+    endless: Atomic::new(0),
 };
+
+/// Counts what the hypervisor has refused, and has `warn` say so, unless that was said too often lately. Any context.
+pub(super) fn refused(counter: &Atomic<u64>, warn: impl FnOnce()) {
+    counter.add(1, Relaxed);
+    // SAFETY: May be called in any context.
+    if unsafe { bindings::rxen_event_may_warn() } {
+        warn();
+    }
+}
 
 /// The contents of the debugfs file `evtchn`.
 pub(crate) struct Report;
@@ -62,7 +87,7 @@ impl debugfs::Writer for Report {
                 "platform device"
             }
         )?;
-        writeln!(f, "restores {}", events.generation.load(Relaxed))?;
+        writeln!(f, "restores {}", events.restores.count())?;
         writeln!(f, "channels {}", events.pool.lock().in_use())?;
         for (name, counter) in [
             ("events", &COUNTERS.events),
@@ -71,6 +96,11 @@ impl debugfs::Writer for Report {
             ("put_off", &COUNTERS.put_off),
             ("unmasked_by_hypervisor", &COUNTERS.unmasked_by_hypervisor),
             ("bad_queues", &COUNTERS.bad_queues),
+            ("sends_refused", &COUNTERS.sends_refused),
+            ("closes_refused", &COUNTERS.closes_refused),
+            ("moves_refused", &COUNTERS.moves_refused),
+            ("unmasks_refused", &COUNTERS.unmasks_refused),
+            ("endless", &COUNTERS.endless),
         ] {
             f.write_fmt(fmt!("{} {}\n", name, counter.load(Relaxed)))?;
         }

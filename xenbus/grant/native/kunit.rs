@@ -37,6 +37,7 @@ mod tests {
         },
         Entry, //
     };
+    use crate::hypercall::faults::Failing;
     use kernel::{
         page::Page,
         prelude::*,
@@ -74,6 +75,30 @@ mod tests {
             assert!(is_usable(number));
         }
         numbers.into_iter().for_each(owner::free);
+        assert_eq!(state.available(), before);
+        Ok(())
+    }
+
+    /// Comes before the next one, after which the table has grown as far as it can.
+    #[test]
+    fn a_table_that_cannot_grow_loses_nothing_and_grows_later() -> Result {
+        let state = table::state().ok_or(ENODEV)?;
+        let before = state.available();
+        let mut taken = KVVec::with_capacity(ROOM, GFP_KERNEL)?;
+        let mut numbers = KVVec::with_capacity(1000, GFP_KERNEL)?;
+        let failing = Failing::new("1 memory_op 1000")?;
+        while allocate(1000, &mut numbers).is_ok() {
+            for number in numbers.drain_all() {
+                taken.push(number, GFP_KERNEL)?;
+            }
+        }
+        drop(failing);
+        assert_eq!(numbers.len(), 0);
+        assert_eq!(before - taken.len(), state.available());
+        assert!(could_allocate(1000));
+        assert!(allocate(1000, &mut numbers).is_ok());
+        numbers.into_iter().for_each(owner::free);
+        taken.into_iter().for_each(owner::free);
         assert_eq!(state.available(), before);
         Ok(())
     }

@@ -41,13 +41,18 @@ pub mod store {
     pub mod wire;
 }
 
+#[path = "../../../../xenbus/hypercall/wish.rs"]
+pub mod hypercall_wish;
+
 /// What of native event channels is pure.
 #[path = "../../../../xenbus/evtchn/native"]
 pub mod evtchn {
     pub mod bitmap;
     pub mod fifo;
+    pub mod generation;
     pub mod keep;
     pub mod pace;
     pub mod port;
     pub mod shared;
+    pub mod turn;
 }

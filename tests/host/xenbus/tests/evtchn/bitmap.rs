@@ -85,7 +85,7 @@ fn an_event_of_a_masked_port_waits_until_it_is_unmasked() {
     Ports::mask(&xen, 70);
     assert!(!xen.raise(70));
     assert_eq!(serve(&mut scan, &xen, 0), []);
-    Ports::unmask(&xen, 70);
+    Ports::unmask(&xen, 70).unwrap();
     assert_eq!(serve(&mut scan, &xen, 0), [70]);
 }
 
@@ -107,7 +107,7 @@ proptest! {
         prop_assert!(served.windows(2).all(|pair| distance(&pair[0]) < distance(&pair[1])));
         let served: BTreeSet<u32> = served.into_iter().collect();
         prop_assert_eq!(&served, &raised.difference(&masked).copied().collect());
-        masked.iter().for_each(|port| Ports::unmask(&xen, *port));
+        masked.iter().for_each(|port| Ports::unmask(&xen, *port).unwrap());
         let late: BTreeSet<u32> = serve(&mut scan, &xen, 0).into_iter().collect();
         prop_assert_eq!(&late, &raised.intersection(&masked).copied().collect());
     }

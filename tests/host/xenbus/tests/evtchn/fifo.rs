@@ -49,7 +49,7 @@ type Xen = Fifo<AtomicU32, Alone>;
 /// Ports below `count`, unmasked.
 fn xen(count: usize) -> Xen {
     let xen = Xen::new(count);
-    (1..count as u32).for_each(|port| Ports::unmask(&xen, port));
+    (1..count as u32).for_each(|port| Ports::unmask(&xen, port).unwrap());
     xen
 }
 
@@ -114,8 +114,8 @@ fn an_event_of_a_masked_port_waits_until_it_is_unmasked() {
     Ports::mask(&xen, 2);
     assert_eq!(queues.take(&xen), Some(Taken::Idle(2)));
     assert_eq!(queues.take(&xen), None);
-    Ports::unmask(&xen, 2);
-    Ports::unmask(&xen, 1);
+    Ports::unmask(&xen, 2).unwrap();
+    Ports::unmask(&xen, 1).unwrap();
     assert_eq!(take_all(&mut queues, &xen), [2, 1]);
 }
 
@@ -197,7 +197,7 @@ proptest! {
                     open[port as usize] = true;
                 }
                 Step::Mask(port) => Ports::mask(&xen, port),
-                Step::Unmask(port) => Ports::unmask(&xen, port),
+                Step::Unmask(port) => Ports::unmask(&xen, port).unwrap(),
                 Step::Take => match queues.take(&xen) {
                     Some(Taken::Event(port)) => {
                         prop_assert!(open[port as usize], "{} has no event", port);
@@ -210,7 +210,7 @@ proptest! {
                 },
             }
         }
-        (1..PORTS).for_each(|port| Ports::unmask(&xen, port));
+        (1..PORTS).for_each(|port| Ports::unmask(&xen, port).unwrap());
         for port in take_all(&mut queues, &xen) {
             prop_assert!(core::mem::replace(&mut open[port as usize], false));
         }

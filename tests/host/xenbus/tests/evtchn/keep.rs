@@ -86,11 +86,10 @@ impl Xen {
 impl Hypervisor for Xen {
     type Error = ();
 
-    fn status(&self, port: u32) -> Option<Status> {
-        self.ports
-            .borrow()
-            .get(port as usize)
-            .map(|port| port.status)
+    fn status(&self, port: u32) -> Result<Option<Status>, ()> {
+        self.call()?;
+        let ports = self.ports.borrow();
+        Ok(ports.get(port as usize).map(|port| port.status))
     }
 
     fn reset(&self) -> Result<(), ()> {
@@ -170,10 +169,35 @@ fn nothing_is_changed_where_there_is_no_room() {
     assert_eq!(*xen.ports.borrow(), usual());
 }
 
+/// How many calls it takes to list [`usual`]: one for each port but the first, and one beyond the last.
+const LISTED: u32 = 7;
+
+#[test]
+fn nothing_is_changed_where_it_is_unknown_what_a_port_is() {
+    for fails_at in 0..LISTED {
+        let (xen, mut room) = (Xen::new(usual(), 4096), [Kept::NONE; 16]);
+        xen.fails_at.set(Some(fails_at));
+        let outcome = reset(&xen, 4096, &mut room);
+        assert_eq!(outcome, Err(Failure::Unknown(fails_at + 1, ())));
+        assert_eq!(*xen.ports.borrow(), usual());
+    }
+}
+
+#[test]
+fn a_port_of_which_nothing_is_known_after_the_reset_is_bound_again() {
+    let (xen, mut room) = (Xen::new(usual(), 4096), [Kept::NONE; 16]);
+    // The status of port 1, after the reset.
+    xen.fails_at.set(Some(LISTED + 1));
+    assert_eq!(reset(&xen, 4096, &mut room), Ok(2));
+    let mut expected = usual();
+    expected[5] = FREE;
+    assert_eq!(*xen.ports.borrow(), expected);
+}
+
 #[test]
 fn a_refused_reset_is_reported() {
     let (xen, mut room) = (Xen::new(usual(), 4096), [Kept::NONE; 16]);
-    xen.fails_at.set(Some(0));
+    xen.fails_at.set(Some(LISTED));
     assert_eq!(reset(&xen, 4096, &mut room), Err(Failure::Reset(())));
     assert_eq!(*xen.ports.borrow(), usual());
 }
@@ -181,8 +205,8 @@ fn a_refused_reset_is_reported() {
 #[test]
 fn a_port_that_cannot_be_bound_again_does_not_cost_the_others() {
     let (xen, mut room) = (Xen::new(usual(), 4096), [Kept::NONE; 16]);
-    // The reset, then the allocation and the closing of port 1, then its binding.
-    xen.fails_at.set(Some(3));
+    // The reset, then the status, the allocation and the closing of port 1, then its binding.
+    xen.fails_at.set(Some(LISTED + 4));
     let outcome = reset(&xen, 4096, &mut room);
     assert!(matches!(outcome, Err(Failure::Lost(kept)) if kept.port() == 1));
     let ports = xen.ports.borrow();
@@ -232,7 +256,7 @@ proptest! {
     #[test]
     fn it_comes_to_an_end_whatever_fails(
         mut ports in proptest::collection::vec(any_port(), 1..30),
-        fails_at in 0u32..100,
+        fails_at in 0u32..200,
         limit in 1usize..40,
     ) {
         ports[0] = FREE;

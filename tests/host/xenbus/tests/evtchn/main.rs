@@ -4,6 +4,8 @@
 
 mod bitmap;
 mod fifo;
+mod generation;
+mod hypercall;
 mod keep;
 mod pace;
 mod port;

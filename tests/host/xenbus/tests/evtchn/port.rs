@@ -8,6 +8,7 @@ use pure_xenbus::evtchn::port::{
     End,
     Ports,
     Reason,
+    Refused,
     State, //
 };
 
@@ -19,6 +20,8 @@ struct Port {
     unmasked: Cell<bool>,
     pending: Cell<bool>,
     touched: Cell<u32>,
+    /// How often unmasking is refused from now on.
+    refusals: Cell<u32>,
 }
 
 impl Port {
@@ -34,9 +37,14 @@ impl Ports for Port {
         self.unmasked.set(false);
     }
 
-    fn unmask(&self, port: u32) {
+    fn unmask(&self, port: u32) -> Result<(), Refused> {
         self.touch(port);
+        if let Some(left) = self.refusals.get().checked_sub(1) {
+            self.refusals.set(left);
+            return Err(Refused);
+        }
         self.unmasked.set(true);
+        Ok(())
     }
 
     fn clear(&self, port: u32) {
@@ -48,6 +56,46 @@ impl Ports for Port {
         self.touch(port);
         assert!(!self.unmasked.get(), "raised by unmasking only");
         self.pending.set(true);
+    }
+}
+
+#[test]
+fn unmasking_that_was_refused_is_tried_again_and_waits_for_other_reasons() {
+    let (port, mut state) = (Port::default(), State::new());
+    state.bind(5);
+    port.refusals.set(2);
+    state.unmask(&port, Reason::Disabled);
+    assert!(state.take_refusal() && !state.take_refusal());
+    state.unmask(&port, Reason::Refused);
+    assert!(state.take_refusal() && !port.unmasked.get());
+    state.mask(&port, Reason::Moving);
+    state.unmask(&port, Reason::Moving);
+    assert!(!port.unmasked.get(), "that is not asked for again at once");
+    state.mask(&port, Reason::Disabled);
+    state.unmask(&port, Reason::Refused);
+    assert!(!port.unmasked.get());
+    state.unmask(&port, Reason::Disabled);
+    assert!(port.unmasked.get() && !state.take_refusal());
+    // Later tries find that it is done.
+    let touched = port.touched.get();
+    state.unmask(&port, Reason::Refused);
+    assert_eq!(port.touched.get(), touched);
+}
+
+#[test]
+fn a_refusal_does_not_outlive_the_port() {
+    let (port, mut state) = (Port::default(), State::new());
+    let ends: [fn(&mut State, &Port) -> u32; 2] =
+        [|state, port| state.unbind(port), |state, _| state.forget()];
+    for end in ends {
+        state.bind(5);
+        port.refusals.set(1);
+        state.unmask(&port, Reason::Disabled);
+        end(&mut state, &port);
+        let touched = port.touched.get();
+        assert!(!state.take_refusal());
+        state.unmask(&port, Reason::Refused);
+        assert_eq!(port.touched.get(), touched);
     }
 }
 

@@ -39,7 +39,11 @@ use pure_xenbus::evtchn::{
         Reason,
         State, //
     },
-    shared::Shared, //
+    shared::Shared,
+    turn::{
+        Flag,
+        Turn, //
+    }, //
 };
 
 /// A word whose accesses are as strong as those of x86: one that changes it is a full barrier.
@@ -112,10 +116,23 @@ fn in_all_orders(preemptions: usize, test: impl Fn() + Sync + Send + 'static) {
     builder.check(test);
 }
 
-/// A bound port as the module has it: the state under a lock, and a flag that keeps a second CPU out while one is at it.
+/// The flag of a turn, as strong as it is in the module.
+struct Passed(AtomicBool);
+
+impl Flag for Passed {
+    fn set(&self) -> bool {
+        self.0.swap(true, Acquire)
+    }
+
+    fn clear(&self) {
+        self.0.store(false, Release);
+    }
+}
+
+/// A bound port as the module has it: the state under a lock, and a turn that keeps a second CPU out while one is at it.
 struct Line {
     state: Mutex<State>,
-    active: AtomicBool,
+    turn: Turn<Passed>,
     /// What the other end has published, and what was seen of it.
     data: AtomicU32,
     seen: AtomicU32,
@@ -129,7 +146,7 @@ impl Line {
         state.unmask(ports, Reason::Disabled);
         Self {
             state: Mutex::new(state),
-            active: AtomicBool::new(false),
+            turn: Turn::new(Passed(AtomicBool::new(false))),
             data: AtomicU32::new(0),
             seen: AtomicU32::new(0),
         }
@@ -137,7 +154,7 @@ impl Line {
 
     /// An event has come out of the queue or the bitmap.
     fn event(&self, ports: &impl Ports) {
-        if self.active.swap(true, Acquire) {
+        if !self.turn.begin() {
             return;
         }
         self.state
@@ -147,8 +164,7 @@ impl Line {
         self.seen.store(self.data.load(Relaxed), Relaxed);
         let mut state = self.state.lock().unwrap();
         assert_eq!(state.end(false, 0, 100), End::Now);
-        self.active.store(false, Release);
-        state.unmask(ports, Reason::Handling);
+        self.turn.end(&mut state, ports);
     }
 
     /// The port moves to another virtual CPU.

@@ -5,7 +5,10 @@
 use pure_xenbus::evtchn::{
     bitmap,
     fifo,
-    port::Ports,
+    port::{
+        Ports,
+        Refused, //
+    },
     shared::{
         Shared,
         Unmasked, //
@@ -134,10 +137,11 @@ impl<W: Word<u32>, L: Lock> Ports for Fifo<W, L> {
         self.word(port).set(fifo::MASKED);
     }
 
-    fn unmask(&self, port: u32) {
+    fn unmask(&self, port: u32) -> Result<(), Refused> {
         if fifo::unmask(self.word(port)) == Unmasked::ByHypervisor {
             Self::unmask(self, port);
         }
+        Ok(())
     }
 
     fn clear(&self, port: u32) {
@@ -202,11 +206,12 @@ impl<W: Word<u64>> Ports for Bitmap<W> {
         self.mask[word].set(bit);
     }
 
-    fn unmask(&self, port: u32) {
+    fn unmask(&self, port: u32) -> Result<(), Refused> {
         let (word, bit) = Self::at(port);
         if bitmap::unmask(&self.pending[word], &self.mask[word], bit) == Unmasked::ByHypervisor {
             Self::unmask(self, port);
         }
+        Ok(())
     }
 
     fn clear(&self, port: u32) {
