@@ -339,11 +339,14 @@ impl bus::Driver for Disk {
         if let Some(users) = &mut control.disk {
             users.resume();
         }
-        let state = device.otherend_state();
         drop(control);
         // The backend may have connected meanwhile.
-        if state == State::Connected {
-            Self::otherend_changed(device, disk, state);
+        match device.otherend_state() {
+            Ok(State::Connected) => Self::otherend_changed(device, disk, State::Connected),
+            Ok(_) => {}
+            Err(error) => {
+                device.look_again(error);
+            }
         }
     }
 

@@ -242,9 +242,16 @@ impl bus::Driver for Vif {
         if control.registration.is_some() {
             vif.card.unpark();
         }
+        if control.phase != Phase::Offered {
+            return;
+        }
         // The backend may have connected meanwhile.
-        if control.phase == Phase::Offered && device.otherend_state() == State::Connected {
-            vif.go_live(&mut control);
+        match device.otherend_state() {
+            Ok(State::Connected) => vif.go_live(&mut control),
+            Ok(_) => {}
+            Err(error) => {
+                device.look_again(error);
+            }
         }
     }
 

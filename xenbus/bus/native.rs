@@ -4,6 +4,7 @@
 //!
 //! | module       | what it does                                                                 |
 //! |--------------|------------------------------------------------------------------------------|
+//! | [`again`]    | has done again what xenstored gave no answer to                              |
 //! | [`agent`]    | looks after one place `device/<type>/<id>`: the device there, and its driver |
 //! | [`device`]   | a device as the driver core sees it                                          |
 //! | [`bus_type`] | the driver core's side of the bus                                            |
@@ -49,6 +50,7 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+mod again;
 mod agent;
 mod bus_type;
 mod device;
@@ -62,6 +64,7 @@ pub(super) use dialogue::{
     switch_state, //
 };
 
+use again::until_answered;
 use agent::{
     Agent,
     Order, //
@@ -129,24 +132,6 @@ impl Agents {
     fn order(&self, agent: &Arc<Agent>, order: Order) {
         if !self.ending {
             agent.order(order);
-        }
-    }
-}
-
-/// Has an agent do again what it could not because xenstored gave no answer; false if the bus goes. An attempt takes as
-/// long as an answer may take, so this is no busy loop.
-fn order_again(agent: &Arc<Agent>, order: Order) -> bool {
-    let agents = AGENTS.lock();
-    agents.order(agent, order);
-    !agents.ending
-}
-
-/// Asks xenstored until it gives an answer, or the bus goes. As above, no busy loop.
-fn until_answered<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
-    loop {
-        match ask() {
-            Err(error) if error == ETIMEDOUT && !AGENTS.lock().ending => {}
-            result => return result,
         }
     }
 }
@@ -395,9 +380,12 @@ impl Drop for Bus {
         for agent in &list {
             agent.forget_otherend();
         }
-        // SAFETY: There is one if `start` came that far, and it takes null as well. Waits for all agents; none gets an
-        // order any more.
-        unsafe { bindings::rxen_bus_queue_destroy() };
+        // SAFETY: There is a queue if `start` came that far, and it takes null as well. Waits for all agents; none gets
+        // an order any more, and none has one for later.
+        unsafe {
+            bindings::rxen_bus_later_cancel();
+            bindings::rxen_bus_queue_destroy();
+        }
         for agent in &list {
             agent.end();
         }
@@ -408,6 +396,11 @@ impl Drop for Bus {
             );
         }
     }
+}
+
+/// Has the driver of a device told of the other end's state once more; see `Device::look_again`.
+pub(super) fn look_again(device: &Device, reason: Error) -> bool {
+    agent_of(device).again(Order::Meet, reason)
 }
 
 /// The agent of a device of this bus.
