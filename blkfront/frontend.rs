@@ -13,7 +13,8 @@ use crate::{
     negotiate::{
         self,
         Flush,
-        Negotiated, //
+        Negotiated,
+        Offers, //
     },
     offers,
     queue::Queue, //
@@ -99,8 +100,8 @@ impl Disk {
     }
 
     /// The backend has connected: goes into operation.
-    fn go_live(&self, device: &Device, control: &mut Control) -> Result {
-        let negotiated = self.negotiate(device)?;
+    fn go_live(&self, device: &Device, control: &mut Control, offers: &Offers) -> Result {
+        let negotiated = self.negotiate(device, offers)?;
         let offered = control.offered.take().ok_or(ENODEV)?;
         let connected = offered.accept(device, self.handle, negotiated)?;
         let limits = limits(&negotiated);
@@ -127,11 +128,10 @@ impl Disk {
         Ok(())
     }
 
-    /// Reads what the backend offers, and what comes of it.
-    fn negotiate(&self, device: &Device) -> Result<Negotiated> {
-        let offers = offers::read(&device.otherend()?)?;
+    /// What comes of what the backend offers.
+    fn negotiate(&self, device: &Device, offers: &Offers) -> Result<Negotiated> {
         let segments = module_parameters::max_indirect_segments.value();
-        negotiate::negotiate(&offers, segments).map_err(|refused| {
+        negotiate::negotiate(offers, segments).map_err(|refused| {
             dev_err!(
                 device.as_ref(),
                 "the backend's node {} cannot be used\n",
@@ -161,8 +161,8 @@ impl Disk {
     }
 
     /// The backend says Connected again: its size may have changed.
-    fn refresh(&self, device: &Device, control: &Control) -> Result {
-        let negotiated = self.negotiate(device)?;
+    fn refresh(&self, device: &Device, control: &Control, offers: &Offers) -> Result {
+        let negotiated = self.negotiate(device, offers)?;
         if let Some(disk) = &control.disk {
             disk.set_capacity(negotiated.sectors);
         }
@@ -191,12 +191,18 @@ impl Disk {
     }
 
     /// What a change of the backend's state asks for.
-    fn act(&self, device: &Device, control: &mut Control, action: Action) -> Result {
+    fn act(
+        &self,
+        device: &Device,
+        control: &mut Control,
+        action: Action,
+        offers: &Offers,
+    ) -> Result {
         match action {
             Action::Ignore => Ok(()),
             Action::Connect => self.connect(device, control),
-            Action::GoLive => self.go_live(device, control),
-            Action::Refresh => self.refresh(device, control),
+            Action::GoLive => self.go_live(device, control, offers),
+            Action::Refresh => self.refresh(device, control, offers),
             Action::Close => {
                 self.close(device, control);
                 Ok(())
@@ -215,6 +221,14 @@ impl Disk {
             fsleep(Delta::from_millis(1));
         }
     }
+}
+
+/// Reads what the backend offers, where an action needs that.
+fn read_offers(device: &Device, action: Action) -> Result<Offers> {
+    if !matches!(action, Action::GoLive | Action::Refresh) {
+        return Ok(Offers::default());
+    }
+    offers::read(&device.otherend()?)
 }
 
 /// The limits of a disk with what was negotiated.
@@ -245,13 +259,16 @@ fn virtual_device(device: &Device) -> Result<u32> {
 }
 
 /// Whether a disk is one that the device model emulates too, and that is therefore not driven here.
-fn is_emulated(device: &Device, number: u32) -> bool {
+fn is_emulated(device: &Device, number: u32) -> Result<bool> {
     if !platform::has_device_model() {
-        return false;
+        return Ok(false);
     }
-    let cdrom =
-        store::read(device.nodename(), c"device-type").is_ok_and(|kind| kind.starts_with(b"cdrom"));
-    cdrom || platform::has_emulated_twin(number)
+    let cdrom = match store::read(device.nodename(), c"device-type") {
+        Ok(kind) => kind.starts_with(b"cdrom"),
+        Err(error) if error == ENOENT => false,
+        Err(error) => return Err(error),
+    };
+    Ok(cdrom || platform::has_emulated_twin(number))
 }
 
 impl bus::Driver for Disk {
@@ -261,7 +278,7 @@ impl bus::Driver for Disk {
 
     fn probe(device: &ARef<Device>) -> Result<Arc<Self>> {
         let number = virtual_device(device)?;
-        if is_emulated(device, number) {
+        if is_emulated(device, number)? {
             dev_info!(device.as_ref(), "left to the emulated device\n");
             return Err(ENODEV);
         }
@@ -294,7 +311,24 @@ impl bus::Driver for Disk {
     fn otherend_changed(device: &Device, disk: &Arc<Self>, state: State) {
         let mut control = disk.control.lock();
         let action = action(disk.phase(&control), state);
-        if let Err(error) = disk.act(device, &mut control, action) {
+        let offers = match read_offers(device, action) {
+            Err(error) if device.look_again(error) => return,
+            Err(error) => {
+                dev_err!(
+                    device.as_ref(),
+                    "cannot read what the backend offers ({:?})\n",
+                    error
+                );
+                // A disk in operation goes on as it is, unless the backend has written what makes no sense.
+                if action == Action::Refresh && error != EINVAL {
+                    return;
+                }
+                Err(error)
+            }
+            offers => offers,
+        };
+        let result = offers.and_then(|offers| disk.act(device, &mut control, action, &offers));
+        if let Err(error) = result {
             disk.queue.fail();
             control.phase = Phase::Failed;
             // What waits in a queue at rest ends in error now.
