@@ -15,17 +15,5 @@ use rxenbus::store;
 pub(crate) fn read(otherend: &CStr) -> Result<Offers> {
     let number = |node: &CStr| store::read_number(otherend, node, 0..=u64::MAX);
     let flag = |node: &CStr| store::read_flag(otherend, node);
-    Ok(Offers {
-        sectors: number(c"sectors")?,
-        sector_size: number(c"sector-size")?,
-        physical_sector_size: number(c"physical-sector-size")?,
-        info: number(c"info")?,
-        flush: flag(c"feature-flush-cache")?,
-        barrier: flag(c"feature-barrier")?,
-        discard: flag(c"feature-discard")?,
-        secure_erase: flag(c"discard-secure")?,
-        discard_granularity: number(c"discard-granularity")?,
-        discard_alignment: number(c"discard-alignment")?,
-        indirect_segments: number(c"feature-max-indirect-segments")?,
-    })
+    Offers::gather(number, flag)
 }

@@ -22,14 +22,7 @@ use rxenbus::{
 /// Where a node cannot be read, what the store says.
 pub(crate) fn read(otherend: &CStr) -> Result<Offers> {
     let flag = |node: &CStr| store::read_flag(otherend, node);
-    Ok(Offers {
-        rx_copy: flag(c"feature-rx-copy")?,
-        split_event_channels: flag(c"feature-split-event-channels")?,
-        scatter_gather: flag(c"feature-sg")?,
-        gso_tcpv4: flag(c"feature-gso-tcpv4")?,
-        gso_tcpv6: flag(c"feature-gso-tcpv6")?,
-        ipv6_checksum: flag(c"feature-ipv6-csum-offload")?,
-    })
+    Offers::gather(flag)
 }
 
 /// Reads the hardware address that the toolstack gave the device. May sleep.
