@@ -310,6 +310,7 @@ impl bus::Driver for Disk {
 
     fn otherend_changed(device: &Device, disk: &Arc<Self>, state: State) {
         let mut control = disk.control.lock();
+        disk.queue.note_backend(state);
         let action = action(disk.phase(&control), state);
         let offers = match read_offers(device, action) {
             Err(error) if device.look_again(error) => return,
@@ -352,6 +353,7 @@ impl bus::Driver for Disk {
         if let Some(users) = &mut control.disk {
             users.quiesce();
         }
+        disk.queue.set_quiet(true);
         let left = disk.drain();
         if left > 0 {
             dev_warn!(
@@ -370,6 +372,7 @@ impl bus::Driver for Disk {
         if control.phase == Phase::Parked {
             control.phase = Phase::Live;
         }
+        disk.queue.set_quiet(false);
         if let Some(users) = &mut control.disk {
             users.resume();
         }
@@ -388,6 +391,7 @@ impl bus::Driver for Disk {
         let mut control = disk.control.lock();
         control.offered = None;
         disk.queue.detach();
+        disk.queue.set_quiet(false);
         control.phase = Phase::Disconnected;
         Ok(())
     }
