@@ -303,6 +303,7 @@ impl Operations for Card {
         c"rx_notifications",
         c"events",
         c"events_spurious",
+        c"tx_timeouts",
     ];
 
     fn open(&self) {
@@ -361,6 +362,10 @@ impl Operations for Card {
         tx.unwrap_or(true) | rx.unwrap_or(true)
     }
 
+    fn stalled(&self) {
+        self.remind();
+    }
+
     fn features(&self) -> Features {
         let bits = self.features.load(Relaxed);
         Features {
@@ -387,33 +392,7 @@ impl Operations for Card {
     }
 
     fn statistics(&self, put: impl FnMut(u64)) {
-        let (tx, tx_events) = {
-            let mut state = self.tx.lock();
-            (state.counters, state.link.live().map(events::count))
-        };
-        let (rx, rx_events) = {
-            let mut state = self.rx.lock();
-            (state.counters, state.link.live().map(events::count_rx))
-        };
-        let tx_events = tx_events.unwrap_or_default();
-        let rx_events = rx_events.unwrap_or_default();
-        // Without split channels both directions share one.
-        let both = if tx_events.port == rx_events.port {
-            events::Count::default()
-        } else {
-            rx_events
-        };
-        [
-            tx.copied,
-            tx.stops,
-            rx.checksum_fixups,
-            tx_events.sent,
-            both.sent,
-            tx_events.received + both.received,
-            tx_events.spurious + both.spurious,
-        ]
-        .into_iter()
-        .for_each(put)
+        self.own_counters().into_iter().for_each(put)
     }
 }
 

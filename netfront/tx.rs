@@ -77,6 +77,8 @@ pub(crate) struct Counters {
     pub(crate) copied: u64,
     /// How often the queue was stopped because the ring was full.
     pub(crate) stops: u64,
+    /// How often the queue was stopped for so long that the stack complained.
+    pub(crate) timeouts: u64,
 }
 
 /// What the transmit lock protects.
