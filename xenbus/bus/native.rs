@@ -9,30 +9,20 @@
 //! | [`device`]   | a device as the driver core sees it                                          |
 //! | [`bus_type`] | the driver core's side of the bus                                            |
 //! | [`dialogue`] | states, errors and the other end, in xenstore                                |
+//! | [`listing`]  | sees to it that each device has an agent                                     |
 //!
 //! Watches only say that something has changed; each agent has a work item of its own, in which it finds out what that
 //! means and calls the driver. So one device that is slow does not hold up the others, and what happens to one device
 //! happens one after the other. Suspend and restore are orders to all agents, which carry them out at the same time.
 
 use super::{
-    presence::{
-        self,
-        Change, //
-    },
     registration::Entry,
     Device, //
 };
-use crate::store::{
-    self,
-    native::NoIo, //
-};
+use crate::store;
 use kernel::{
     error::to_result,
     prelude::*,
-    str::{
-        BStr,
-        CString, //
-    },
     sync::{
         atomic::{
             Atomic,
@@ -55,6 +45,7 @@ mod agent;
 mod bus_type;
 mod device;
 mod dialogue;
+mod listing;
 
 pub(super) use dialogue::{
     closed,
@@ -64,11 +55,11 @@ pub(super) use dialogue::{
     switch_state, //
 };
 
-use again::until_answered;
 use agent::{
     Agent,
     Order, //
 };
+use listing::Listing;
 
 /// How long the devices may take to come to rest. A disk waits 5 s for its backend before it goes on without.
 const PARK: Delta = Delta::from_secs(15);
@@ -142,78 +133,6 @@ fn dismiss(idle: &Agent) {
         .lock()
         .list
         .retain(|agent| !core::ptr::eq(&**agent, idle) || agent.has_orders());
-}
-
-/// Hears of changes below `device`.
-struct Listing;
-
-impl store::WatchHandler for Listing {
-    fn changed(&self, path: &CStr) {
-        // Its lock is needed to set disks in motion again.
-        let _memory = NoIo::begin();
-        match presence::change(path.to_bytes()) {
-            Change::All => list_all(),
-            Change::Kind(kind) => {
-                list_kind(kind);
-                AGENTS.lock().look(Some(kind));
-            }
-            Change::Device(kind, id) => list_device(kind, id),
-            Change::Nothing => {}
-        }
-    }
-}
-
-/// Lists the devices of all types, and has all that are known looked at.
-fn list_all() {
-    match until_answered(|| store::list(c"device", c"")) {
-        Ok(kinds) => {
-            for kind in &kinds {
-                list_kind(kind.to_bytes());
-            }
-        }
-        // There is no device.
-        Err(error) if error == ENOENT => {}
-        Err(error) => pr_warn!("bus: cannot list the devices ({:?})\n", error),
-    }
-    let mut agents = AGENTS.lock();
-    agents.look(None);
-    agents.listed = true;
-}
-
-/// Sees to it that each device of a type has an agent.
-fn list_kind(kind: &[u8]) {
-    if !presence::is_name(kind) {
-        return;
-    }
-    let Ok(name) = CString::try_from_fmt(fmt!("{}", BStr::from_bytes(kind))) else {
-        return;
-    };
-    match until_answered(|| store::list(c"device", &name)) {
-        Ok(ids) => {
-            for id in &ids {
-                list_device(kind, id.to_bytes());
-            }
-        }
-        Err(error) if error == ENOENT => {}
-        Err(error) => pr_warn!("bus: cannot list the {} devices ({:?})\n", &*name, error),
-    }
-}
-
-/// Has a device looked at.
-fn list_device(kind: &[u8], id: &[u8]) {
-    if !presence::is_device(kind, id) {
-        return;
-    }
-    let mut agents = AGENTS.lock();
-    match agents.of(kind, id) {
-        Ok(agent) => agents.order(&agent, Order::Look),
-        Err(error) => pr_warn!(
-            "bus: cannot take on {}/{} ({:?})\n",
-            BStr::from_bytes(kind),
-            BStr::from_bytes(id),
-            error
-        ),
-    }
 }
 
 /// Registers a driver.
