@@ -4,8 +4,13 @@
 
 use crate::{
     connection::{
+        self,
         Offered,
         DEPTH, //
+    },
+    identity::{
+        is_emulated,
+        virtual_device, //
     },
     module_parameters,
     mq,
@@ -39,13 +44,12 @@ use rxenbus::{
         self,
         action,
         Action,
+        Comeback,
         Device,
         Phase,
         State, //
     },
-    evtchn::Handler,
-    platform,
-    store, //
+    evtchn::Handler, //
 };
 
 /// How long the backend may take to answer what it has. When parked, the rest is issued again after the restore; when
@@ -60,6 +64,7 @@ pub(crate) struct Disk {
     place: Place,
     handle: u16,
     queue: Arc<Queue>,
+    comeback: Comeback,
     #[pin]
     control: Mutex<Control>,
 }
@@ -104,7 +109,7 @@ impl Disk {
         let negotiated = self.negotiate(device, offers)?;
         let offered = control.offered.take().ok_or(ENODEV)?;
         let connected = offered.accept(device, self.handle, negotiated)?;
-        let limits = limits(&negotiated);
+        let limits = connection::limits(&negotiated);
         match &mut control.disk {
             Some(disk) => {
                 disk.set_limits(&limits)?;
@@ -124,6 +129,7 @@ impl Disk {
             }
         }
         control.phase = Phase::Live;
+        self.comeback.connected();
         self.announce(device, &negotiated);
         Ok(())
     }
@@ -190,6 +196,29 @@ impl Disk {
         }
     }
 
+    /// What was to be done has failed: requests end in error, and the backend is told.
+    fn fail(&self, device: &Device, control: &mut Control, action: Action, error: Error) {
+        self.queue.fail();
+        control.phase = Phase::Failed;
+        // What waits in a queue at rest ends in error now.
+        if let Some(users) = &mut control.disk {
+            users.resume();
+        }
+        let why = if error == ENOSPC {
+            "grant references or event channels are used up"
+        } else {
+            "see the log"
+        };
+        device.fatal(
+            error,
+            fmt!("cannot connect to the backend ({:?}): {}", action, why),
+        );
+        if error == ENOSPC {
+            let segments = module_parameters::max_indirect_segments.value();
+            self.comeback.want(connection::references(segments));
+        }
+    }
+
     /// What a change of the backend's state asks for.
     fn act(
         &self,
@@ -231,46 +260,6 @@ fn read_offers(device: &Device, action: Action) -> Result<Offers> {
     offers::read(&device.otherend()?)
 }
 
-/// The limits of a disk with what was negotiated.
-fn limits(negotiated: &Negotiated) -> mq::Limits {
-    mq::Limits {
-        logical_block: negotiated.sector_size,
-        physical_block: negotiated.physical_sector_size,
-        segments: u16::try_from(negotiated.max_segments).unwrap_or(u16::MAX),
-        flush: negotiated.flush != Flush::None,
-        fua: negotiated.flush == Flush::Barrier,
-        discard: negotiated
-            .discard
-            .map(|discard| (discard.granularity, discard.alignment)),
-        secure_erase: negotiated.discard.is_some_and(|discard| discard.secure),
-    }
-}
-
-/// The number at the end of a device's path, such as 51712 of `device/vbd/51712`.
-fn virtual_device(device: &Device) -> Result<u32> {
-    let number = store::read_number(
-        device.nodename(),
-        c"virtual-device",
-        0..=u64::from(u32::MAX),
-    )?;
-    number
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or(ENOENT)
-}
-
-/// Whether a disk is one that the device model emulates too, and that is therefore not driven here.
-fn is_emulated(device: &Device, number: u32) -> Result<bool> {
-    if !platform::has_device_model() {
-        return Ok(false);
-    }
-    let cdrom = match store::read(device.nodename(), c"device-type") {
-        Ok(kind) => kind.starts_with(b"cdrom"),
-        Err(error) if error == ENOENT => false,
-        Err(error) => return Err(error),
-    };
-    Ok(cdrom || platform::has_emulated_twin(number))
-}
-
 impl bus::Driver for Disk {
     const NAME: &'static CStr = c"rxen_blkfront";
     const KIND: &'static CStr = c"vbd";
@@ -290,12 +279,14 @@ impl bus::Driver for Disk {
             ENODEV
         })?;
         let queue = Queue::new(device.clone())?;
+        let comeback = Comeback::new(device.clone())?;
         let disk = Arc::pin_init(
             pin_init!(Self {
                 place,
                 // The protocol's handle is the number of the path, whatever fits of it.
                 handle: number as u16,
                 queue,
+                comeback,
                 control <- new_mutex!(Control {
                     phase: Phase::Disconnected,
                     offered: None,
@@ -330,22 +321,10 @@ impl bus::Driver for Disk {
         };
         let result = offers.and_then(|offers| disk.act(device, &mut control, action, &offers));
         if let Err(error) = result {
-            disk.queue.fail();
-            control.phase = Phase::Failed;
-            // What waits in a queue at rest ends in error now.
-            if let Some(users) = &mut control.disk {
-                users.resume();
-            }
-            let why = if error == ENOSPC {
-                "grant references or event channels are used up"
-            } else {
-                "see the log"
-            };
-            device.fatal(
-                error,
-                fmt!("cannot connect to the backend ({:?}): {}", action, why),
-            );
+            disk.fail(device, &mut control, action, error);
         }
+        let closed = control.phase == Phase::Closed && state == State::Closed;
+        disk.comeback.note(closed);
     }
 
     fn park(device: &Device, disk: &Arc<Self>) {
@@ -392,11 +371,13 @@ impl bus::Driver for Disk {
         control.offered = None;
         disk.queue.detach();
         disk.queue.set_quiet(false);
+        disk.comeback.forget();
         control.phase = Phase::Disconnected;
         Ok(())
     }
 
     fn remove(device: &Device, disk: Arc<Self>) {
+        disk.comeback.end();
         let mut control = disk.control.lock();
         control.phase = Phase::Closed;
         disk.drop_disk(&mut control);

@@ -33,6 +33,7 @@ use rxenbus::bus::{
     self,
     action,
     Action,
+    Comeback,
     Device,
     Phase,
     State, //
@@ -47,6 +48,7 @@ const CLOSE: Delta = Delta::from_secs(5);
 #[pin_data]
 pub(crate) struct Vif {
     card: Arc<Card>,
+    comeback: Comeback,
     /// The MTU at first.
     mtu: u32,
     #[pin]
@@ -102,6 +104,7 @@ impl Vif {
     /// The backend has connected: the link is up.
     fn go_live(&self, control: &mut Control) {
         control.phase = Phase::Live;
+        self.comeback.connected();
         self.card.net.carrier_on();
         self.card.net.notify_peers();
         if self.card.net.is_running() {
@@ -139,6 +142,25 @@ impl Vif {
             yes_no(negotiated.tso6),
             yes_no(negotiated.ipv6_checksum),
         );
+    }
+
+    /// What was to be done has failed: the link is down, and the backend is told.
+    fn fail(&self, device: &Device, control: &mut Control, action: Action, error: Error) {
+        control.phase = Phase::Failed;
+        self.card.net.carrier_off();
+        self.card.detach();
+        let why = if error == ENOSPC {
+            "grant references or event channels are used up"
+        } else {
+            "see the log"
+        };
+        device.fatal(
+            error,
+            fmt!("cannot connect to the backend ({:?}): {}", action, why),
+        );
+        if error == ENOSPC {
+            self.comeback.want(Connection::REFERENCES);
+        }
     }
 
     /// What a change of the backend's state asks for.
@@ -209,8 +231,9 @@ impl bus::Driver for Vif {
         let mtu = offers::mtu(device)?.unwrap_or(PLAIN_MTU);
         let card = Card::new(device.clone(), address)?;
         let vif = Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 card,
+                comeback: Comeback::new(device.clone())?,
                 mtu,
                 control <- new_mutex!(Control {
                     phase: Phase::Disconnected,
@@ -241,19 +264,10 @@ impl bus::Driver for Vif {
         };
         let result = offers.and_then(|offers| vif.act(device, &mut control, action, &offers));
         if let Err(error) = result {
-            control.phase = Phase::Failed;
-            vif.card.net.carrier_off();
-            vif.card.detach();
-            let why = if error == ENOSPC {
-                "grant references or event channels are used up"
-            } else {
-                "see the log"
-            };
-            device.fatal(
-                error,
-                fmt!("cannot connect to the backend ({:?}): {}", action, why),
-            );
+            vif.fail(device, &mut control, action, error);
         }
+        let closed = control.phase == Phase::Closed && state == State::Closed;
+        vif.comeback.note(closed);
     }
 
     fn park(_device: &Device, vif: &Arc<Self>) {
@@ -296,10 +310,12 @@ impl bus::Driver for Vif {
         vif.card.detach();
         control.parked = None;
         control.phase = Phase::Disconnected;
+        vif.comeback.forget();
         Ok(())
     }
 
     fn remove(device: &Device, vif: Arc<Self>) {
+        vif.comeback.end();
         let mut control = vif.control.lock();
         control.phase = Phase::Closed;
         control.registration = None;

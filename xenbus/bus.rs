@@ -24,6 +24,7 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+mod comeback;
 #[cfg(CONFIG_XEN)]
 mod hosted;
 pub(crate) mod native;
@@ -31,6 +32,7 @@ pub mod presence;
 mod registration;
 pub mod state;
 
+pub use comeback::Comeback;
 pub use registration::Registration;
 pub use state::{
     action,
