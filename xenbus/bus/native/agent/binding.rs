@@ -93,10 +93,13 @@ impl Agent {
         }
         let device: ARef<Device> = device.into();
         let data = (callbacks.probe)(&device).inspect_err(|error| {
-            // Then the driver core tries the drivers again.
+            // Then the driver core tries the drivers again. A watch that is there stays: a new one speaks up at once,
+            // and this would go on without a pause.
             calls.awaited = self.again(Order::Meet, *error);
-            calls.watch = None;
-            self.set_otherend(&device, &mut calls, None);
+            if !calls.awaited {
+                calls.watch = None;
+                self.set_otherend(&device, &mut calls, None);
+            }
         })?;
         calls.bound = Some(Bound {
             callbacks,
