@@ -90,6 +90,7 @@ impl Disk {
 
     /// Sets a ring up and offers it to the backend.
     fn connect(&self, device: &Device, control: &mut Control) -> Result {
+        self.comeback.end();
         if self.phase(control) == Phase::Failed {
             // A fresh start after an error: what there was goes, users keep their disk.
             if let Some(disk) = &mut control.disk {

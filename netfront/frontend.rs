@@ -78,6 +78,7 @@ impl Vif {
     /// Sets a connection up, and publishes it.
     fn connect(&self, device: &Device, control: &mut Control, offers: &Offers) -> Result {
         let negotiated = negotiate(device, offers)?;
+        self.comeback.end();
         // What is left of a connection that failed or was closed.
         self.card.detach();
         let connection = Connection::publish(device, &self.card, &negotiated)?;

@@ -180,7 +180,8 @@ impl Comeback {
         drop(wait);
     }
 
-    /// As [`Self::forget`], and waits for what is under way: afterwards our state is not changed. When the device goes.
+    /// As [`Self::forget`], and waits for what is under way: our state is not changed until the next [`Self::want`]. Before
+    /// a connection is set up, and when the device goes.
     pub fn end(&self) {
         self.forget();
         // SAFETY: Initialised in `new`; as nothing is waited for, nothing schedules it any more.
