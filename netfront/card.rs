@@ -94,7 +94,7 @@ impl Card {
 
     /// Goes into operation on a connection. There must be none. May sleep.
     pub(crate) fn attach(&self, connection: Connection, negotiated: &Negotiated) {
-        self.features.store(bits(negotiated), Relaxed);
+        self.features.store(negotiated.bits(), Relaxed);
         let Connection { tx, mut rx } = connection;
         if !rx.fill() {
             // The poll that comes when the card is up, or has its link, tries again.
@@ -394,12 +394,4 @@ impl Operations for Card {
     fn statistics(&self, put: impl FnMut(u64)) {
         self.own_counters().into_iter().for_each(put)
     }
-}
-
-/// The features as bits.
-fn bits(negotiated: &Negotiated) -> u32 {
-    u32::from(negotiated.scatter_gather)
-        | u32::from(negotiated.ipv6_checksum) << 1
-        | u32::from(negotiated.tso) << 2
-        | u32::from(negotiated.tso6) << 3
 }

@@ -98,6 +98,14 @@ impl Negotiated {
         }
     }
 
+    /// The features that the stack is told of, as bits.
+    pub fn bits(&self) -> u32 {
+        u32::from(self.scatter_gather)
+            | u32::from(self.ipv6_checksum) << 1
+            | u32::from(self.tso) << 2
+            | u32::from(self.tso6) << 3
+    }
+
     /// The slots of payload that a frame may have.
     pub const fn max_slots(&self) -> usize {
         if self.scatter_gather {
