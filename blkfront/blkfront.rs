@@ -20,6 +20,7 @@ use rxenbus::bus;
 
 mod connection;
 mod frontend;
+mod identity;
 #[allow(unsafe_code)]
 mod mq;
 pub mod naming;

@@ -8,13 +8,15 @@
 
 use crate::{
     mq::{
+        Limits,
         Request,
         Segment, //
     },
     negotiate::{
         Flush,
         Negotiated,
-        DIRECT_SEGMENTS, //
+        DIRECT_SEGMENTS,
+        INDIRECT_SEGMENTS_PER_PAGE, //
     },
     wire::{
         self,
@@ -50,6 +52,28 @@ impl ring::Protocol for Protocol {
 
 /// Requests at once: a ring slot each.
 pub(crate) const DEPTH: u32 = ring::Front::<Protocol>::SLOTS;
+
+/// The grant references of a connection, at the most; `wanted_segments` as for `negotiate`.
+pub(crate) fn references(wanted_segments: u32) -> usize {
+    let segments = wanted_segments.clamp(DIRECT_SEGMENTS, INDIRECT_SEGMENTS_PER_PAGE);
+    // The ring; for each request its segments and a page that lists them.
+    1 + DEPTH as usize * (segments as usize + 1)
+}
+
+/// The limits of a disk with what was negotiated.
+pub(crate) fn limits(negotiated: &Negotiated) -> Limits {
+    Limits {
+        logical_block: negotiated.sector_size,
+        physical_block: negotiated.physical_sector_size,
+        segments: u16::try_from(negotiated.max_segments).unwrap_or(u16::MAX),
+        flush: negotiated.flush != Flush::None,
+        fua: negotiated.flush == Flush::Barrier,
+        discard: negotiated
+            .discard
+            .map(|discard| (discard.granularity, discard.alignment)),
+        secure_erase: negotiated.discard.is_some_and(|discard| discard.secure),
+    }
+}
 
 /// A ring that the backend was told of.
 pub(crate) struct Offered {

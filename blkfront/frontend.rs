@@ -4,8 +4,13 @@
 
 use crate::{
     connection::{
+        self,
         Offered,
         DEPTH, //
+    },
+    identity::{
+        is_emulated,
+        virtual_device, //
     },
     module_parameters,
     mq,
@@ -13,7 +18,8 @@ use crate::{
     negotiate::{
         self,
         Flush,
-        Negotiated, //
+        Negotiated,
+        Offers, //
     },
     offers,
     queue::Queue, //
@@ -38,13 +44,12 @@ use rxenbus::{
         self,
         action,
         Action,
+        Comeback,
         Device,
         Phase,
         State, //
     },
-    evtchn::Handler,
-    platform,
-    store, //
+    evtchn::Handler, //
 };
 
 /// How long the backend may take to answer what it has. When parked, the rest is issued again after the restore; when
@@ -59,6 +64,7 @@ pub(crate) struct Disk {
     place: Place,
     handle: u16,
     queue: Arc<Queue>,
+    comeback: Comeback,
     #[pin]
     control: Mutex<Control>,
 }
@@ -84,6 +90,7 @@ impl Disk {
 
     /// Sets a ring up and offers it to the backend.
     fn connect(&self, device: &Device, control: &mut Control) -> Result {
+        self.comeback.end();
         if self.phase(control) == Phase::Failed {
             // A fresh start after an error: what there was goes, users keep their disk.
             if let Some(disk) = &mut control.disk {
@@ -99,11 +106,11 @@ impl Disk {
     }
 
     /// The backend has connected: goes into operation.
-    fn go_live(&self, device: &Device, control: &mut Control) -> Result {
-        let negotiated = self.negotiate(device)?;
+    fn go_live(&self, device: &Device, control: &mut Control, offers: &Offers) -> Result {
+        let negotiated = self.negotiate(device, offers)?;
         let offered = control.offered.take().ok_or(ENODEV)?;
         let connected = offered.accept(device, self.handle, negotiated)?;
-        let limits = limits(&negotiated);
+        let limits = connection::limits(&negotiated);
         match &mut control.disk {
             Some(disk) => {
                 disk.set_limits(&limits)?;
@@ -123,15 +130,15 @@ impl Disk {
             }
         }
         control.phase = Phase::Live;
+        self.comeback.connected();
         self.announce(device, &negotiated);
         Ok(())
     }
 
-    /// Reads what the backend offers, and what comes of it.
-    fn negotiate(&self, device: &Device) -> Result<Negotiated> {
-        let offers = offers::read(&device.otherend()?)?;
+    /// What comes of what the backend offers.
+    fn negotiate(&self, device: &Device, offers: &Offers) -> Result<Negotiated> {
         let segments = module_parameters::max_indirect_segments.value();
-        negotiate::negotiate(&offers, segments).map_err(|refused| {
+        negotiate::negotiate(offers, segments).map_err(|refused| {
             dev_err!(
                 device.as_ref(),
                 "the backend's node {} cannot be used\n",
@@ -161,8 +168,8 @@ impl Disk {
     }
 
     /// The backend says Connected again: its size may have changed.
-    fn refresh(&self, device: &Device, control: &Control) -> Result {
-        let negotiated = self.negotiate(device)?;
+    fn refresh(&self, device: &Device, control: &Control, offers: &Offers) -> Result {
+        let negotiated = self.negotiate(device, offers)?;
         if let Some(disk) = &control.disk {
             disk.set_capacity(negotiated.sectors);
         }
@@ -190,13 +197,42 @@ impl Disk {
         }
     }
 
+    /// What was to be done has failed: requests end in error, and the backend is told.
+    fn fail(&self, device: &Device, control: &mut Control, action: Action, error: Error) {
+        self.queue.fail();
+        control.phase = Phase::Failed;
+        // What waits in a queue at rest ends in error now.
+        if let Some(users) = &mut control.disk {
+            users.resume();
+        }
+        let why = if error == ENOSPC {
+            "grant references or event channels are used up"
+        } else {
+            "see the log"
+        };
+        device.fatal(
+            error,
+            fmt!("cannot connect to the backend ({:?}): {}", action, why),
+        );
+        if error == ENOSPC {
+            let segments = module_parameters::max_indirect_segments.value();
+            self.comeback.want(connection::references(segments));
+        }
+    }
+
     /// What a change of the backend's state asks for.
-    fn act(&self, device: &Device, control: &mut Control, action: Action) -> Result {
+    fn act(
+        &self,
+        device: &Device,
+        control: &mut Control,
+        action: Action,
+        offers: &Offers,
+    ) -> Result {
         match action {
             Action::Ignore => Ok(()),
             Action::Connect => self.connect(device, control),
-            Action::GoLive => self.go_live(device, control),
-            Action::Refresh => self.refresh(device, control),
+            Action::GoLive => self.go_live(device, control, offers),
+            Action::Refresh => self.refresh(device, control, offers),
             Action::Close => {
                 self.close(device, control);
                 Ok(())
@@ -217,41 +253,12 @@ impl Disk {
     }
 }
 
-/// The limits of a disk with what was negotiated.
-fn limits(negotiated: &Negotiated) -> mq::Limits {
-    mq::Limits {
-        logical_block: negotiated.sector_size,
-        physical_block: negotiated.physical_sector_size,
-        segments: u16::try_from(negotiated.max_segments).unwrap_or(u16::MAX),
-        flush: negotiated.flush != Flush::None,
-        fua: negotiated.flush == Flush::Barrier,
-        discard: negotiated
-            .discard
-            .map(|discard| (discard.granularity, discard.alignment)),
-        secure_erase: negotiated.discard.is_some_and(|discard| discard.secure),
+/// Reads what the backend offers, where an action needs that.
+fn read_offers(device: &Device, action: Action) -> Result<Offers> {
+    if !matches!(action, Action::GoLive | Action::Refresh) {
+        return Ok(Offers::default());
     }
-}
-
-/// The number at the end of a device's path, such as 51712 of `device/vbd/51712`.
-fn virtual_device(device: &Device) -> Result<u32> {
-    let number = store::read_number(
-        device.nodename(),
-        c"virtual-device",
-        0..=u64::from(u32::MAX),
-    )?;
-    number
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or(ENOENT)
-}
-
-/// Whether a disk is one that the device model emulates too, and that is therefore not driven here.
-fn is_emulated(device: &Device, number: u32) -> bool {
-    if !platform::has_device_model() {
-        return false;
-    }
-    let cdrom =
-        store::read(device.nodename(), c"device-type").is_ok_and(|kind| kind.starts_with(b"cdrom"));
-    cdrom || platform::has_emulated_twin(number)
+    offers::read(&device.otherend()?)
 }
 
 impl bus::Driver for Disk {
@@ -261,7 +268,7 @@ impl bus::Driver for Disk {
 
     fn probe(device: &ARef<Device>) -> Result<Arc<Self>> {
         let number = virtual_device(device)?;
-        if is_emulated(device, number) {
+        if is_emulated(device, number)? {
             dev_info!(device.as_ref(), "left to the emulated device\n");
             return Err(ENODEV);
         }
@@ -273,12 +280,14 @@ impl bus::Driver for Disk {
             ENODEV
         })?;
         let queue = Queue::new(device.clone())?;
+        let comeback = Comeback::new(device.clone())?;
         let disk = Arc::pin_init(
             pin_init!(Self {
                 place,
                 // The protocol's handle is the number of the path, whatever fits of it.
                 handle: number as u16,
                 queue,
+                comeback,
                 control <- new_mutex!(Control {
                     phase: Phase::Disconnected,
                     offered: None,
@@ -293,24 +302,30 @@ impl bus::Driver for Disk {
 
     fn otherend_changed(device: &Device, disk: &Arc<Self>, state: State) {
         let mut control = disk.control.lock();
+        disk.queue.note_backend(state);
         let action = action(disk.phase(&control), state);
-        if let Err(error) = disk.act(device, &mut control, action) {
-            disk.queue.fail();
-            control.phase = Phase::Failed;
-            // What waits in a queue at rest ends in error now.
-            if let Some(users) = &mut control.disk {
-                users.resume();
+        let offers = match read_offers(device, action) {
+            Err(error) if device.look_again(error) => return,
+            Err(error) => {
+                dev_err!(
+                    device.as_ref(),
+                    "cannot read what the backend offers ({:?})\n",
+                    error
+                );
+                // A disk in operation goes on as it is, unless the backend has written what makes no sense.
+                if action == Action::Refresh && error != EINVAL {
+                    return;
+                }
+                Err(error)
             }
-            let why = if error == ENOSPC {
-                "grant references or event channels are used up"
-            } else {
-                "see the log"
-            };
-            device.fatal(
-                error,
-                fmt!("cannot connect to the backend ({:?}): {}", action, why),
-            );
+            offers => offers,
+        };
+        let result = offers.and_then(|offers| disk.act(device, &mut control, action, &offers));
+        if let Err(error) = result {
+            disk.fail(device, &mut control, action, error);
         }
+        let closed = control.phase == Phase::Closed && state == State::Closed;
+        disk.comeback.note(closed);
     }
 
     fn park(device: &Device, disk: &Arc<Self>) {
@@ -318,6 +333,7 @@ impl bus::Driver for Disk {
         if let Some(users) = &mut control.disk {
             users.quiesce();
         }
+        disk.queue.set_quiet(true);
         let left = disk.drain();
         if left > 0 {
             dev_warn!(
@@ -336,14 +352,18 @@ impl bus::Driver for Disk {
         if control.phase == Phase::Parked {
             control.phase = Phase::Live;
         }
+        disk.queue.set_quiet(false);
         if let Some(users) = &mut control.disk {
             users.resume();
         }
-        let state = device.otherend_state();
         drop(control);
         // The backend may have connected meanwhile.
-        if state == State::Connected {
-            Self::otherend_changed(device, disk, state);
+        match device.otherend_state() {
+            Ok(State::Connected) => Self::otherend_changed(device, disk, State::Connected),
+            Ok(_) => {}
+            Err(error) => {
+                device.look_again(error);
+            }
         }
     }
 
@@ -351,11 +371,14 @@ impl bus::Driver for Disk {
         let mut control = disk.control.lock();
         control.offered = None;
         disk.queue.detach();
+        disk.queue.set_quiet(false);
+        disk.comeback.forget();
         control.phase = Phase::Disconnected;
         Ok(())
     }
 
     fn remove(device: &Device, disk: Arc<Self>) {
+        disk.comeback.end();
         let mut control = disk.control.lock();
         control.phase = Phase::Closed;
         disk.drop_disk(&mut control);

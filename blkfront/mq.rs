@@ -15,6 +15,7 @@ pub(crate) use disk::Disk;
 pub(crate) use limits::Limits;
 pub(crate) use major::Major;
 pub(crate) use request::{
+    Late,
     Operation,
     Request,
     Segment, //

@@ -5,6 +5,8 @@
 //! The sources of the names and ranges are `include/xen/interface/io/blkif.h` and xen.git's `public/io/blkif.h`. All
 //! counts of sectors are in units of 512 bytes, whatever `sector-size` says.
 
+use core::ffi::CStr;
+
 /// Bytes of the protocol's sector.
 pub const SECTOR: u32 = 512;
 /// Segments of a request in its ring slot (`BLKIF_MAX_SEGMENTS_PER_REQUEST`).
@@ -41,6 +43,33 @@ pub struct Offers {
     pub discard_alignment: Option<u64>,
     /// `feature-max-indirect-segments`
     pub indirect_segments: Option<u64>,
+}
+
+impl Offers {
+    /// Reads all nodes by way of `number`, which gives [`None`] for one that is absent, and `flag`.
+    ///
+    /// # Errors
+    ///
+    /// The first one of a node that cannot be read: a flush that the backend offers must not be taken for one that it
+    /// does not.
+    pub fn gather<E>(
+        number: impl Fn(&CStr) -> Result<Option<u64>, E>,
+        flag: impl Fn(&CStr) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        Ok(Self {
+            sectors: number(c"sectors")?,
+            sector_size: number(c"sector-size")?,
+            physical_sector_size: number(c"physical-sector-size")?,
+            info: number(c"info")?,
+            flush: flag(c"feature-flush-cache")?,
+            barrier: flag(c"feature-barrier")?,
+            discard: flag(c"feature-discard")?,
+            secure_erase: flag(c"discard-secure")?,
+            discard_granularity: number(c"discard-granularity")?,
+            discard_alignment: number(c"discard-alignment")?,
+            indirect_segments: number(c"feature-max-indirect-segments")?,
+        })
+    }
 }
 
 /// Why a backend's offer cannot be used.

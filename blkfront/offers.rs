@@ -10,21 +10,10 @@ use rxenbus::store;
 ///
 /// # Errors
 ///
-/// `EINVAL`, after a line in the log that names the node, where one holds no number.
+/// `EINVAL`, after a line in the log that names the node, where one holds no number. Where one cannot be read, what the
+/// store says: a flush that the backend offers must not be taken for one that it does not.
 pub(crate) fn read(otherend: &CStr) -> Result<Offers> {
     let number = |node: &CStr| store::read_number(otherend, node, 0..=u64::MAX);
     let flag = |node: &CStr| store::read_flag(otherend, node);
-    Ok(Offers {
-        sectors: number(c"sectors")?,
-        sector_size: number(c"sector-size")?,
-        physical_sector_size: number(c"physical-sector-size")?,
-        info: number(c"info")?,
-        flush: flag(c"feature-flush-cache"),
-        barrier: flag(c"feature-barrier"),
-        discard: flag(c"feature-discard"),
-        secure_erase: flag(c"discard-secure"),
-        discard_granularity: number(c"discard-granularity")?,
-        discard_alignment: number(c"discard-alignment")?,
-        indirect_segments: number(c"feature-max-indirect-segments")?,
-    })
+    Offers::gather(number, flag)
 }

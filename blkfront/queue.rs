@@ -6,6 +6,8 @@
 //! connection comes and goes. So none is lost over a restore and none is ended twice.
 
 mod batch;
+mod done;
+mod overdue;
 mod slots;
 
 use crate::{
@@ -14,30 +16,36 @@ use crate::{
         DEPTH, //
     },
     mq::{
+        Late,
         Operation,
         Operations,
         Refused,
         Request, //
     },
     negotiate::Flush,
-    wire::{
-        operation,
-        Response,
-        Status, //
-    },
+    wire::Response,
 };
 use batch::Batch;
+use done::Done;
 use kernel::{
     new_spinlock_irq,
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         SpinLockIrq, //
     }, //
 };
+use overdue::Overdue;
 use rxenbus::{
-    bus::Device,
+    bus::{
+        self,
+        Device, //
+    },
     evtchn::{
         Handler,
         Outcome, //
@@ -82,12 +90,15 @@ struct State {
     link: Link,
     slots: Slots,
     violation: Option<Violation>,
+    overdue: Overdue,
 }
 
 /// The queue of one disk.
 #[pin_data]
 pub(crate) struct Queue {
     device: ARef<Device>,
+    /// The number of the state that the backend was in last, for the log.
+    backend: Atomic<u32>,
     #[pin]
     state: SpinLockIrq<State>,
 }
@@ -99,10 +110,12 @@ impl Queue {
         Arc::pin_init(
             pin_init!(Self {
                 device,
+                backend: Atomic::new(0),
                 state <- new_spinlock_irq!(State {
                     link: Link::Detached,
                     slots,
                     violation: None,
+                    overdue: Overdue::new(),
                 }),
             }),
             GFP_KERNEL,
@@ -115,6 +128,7 @@ impl Queue {
         let mut state = self.state.lock();
         state.slots.exchange_room(&mut room);
         state.violation = None;
+        state.overdue = Overdue::new();
         let former = core::mem::replace(&mut state.link, Link::Live(connected));
         drop(state);
         // Freed without the lock: what the slots had before, and a link that had failed.
@@ -160,6 +174,16 @@ impl Queue {
     /// Whether requests fail.
     pub(crate) fn is_failed(&self) -> bool {
         matches!(self.state.lock().link, Link::Failed(_))
+    }
+
+    /// Notes the state that the backend is in.
+    pub(crate) fn note_backend(&self, state: bus::State) {
+        self.backend.store(state.number(), Relaxed);
+    }
+
+    /// Whether nothing is done about requests that the backend has had for long, as while the device is parked.
+    pub(crate) fn set_quiet(&self, quiet: bool) {
+        self.state.lock().overdue.quiet = quiet;
     }
 
     /// Requests that the backend has.
@@ -250,47 +274,6 @@ impl State {
     }
 }
 
-/// A request that the backend has answered.
-struct Done {
-    request: Request,
-    /// What this round carried.
-    bytes: u32,
-    result: Result,
-}
-
-impl Done {
-    /// From the response.
-    fn new(request: Request, bytes: u32, response: &Response) -> Self {
-        let flush = matches!(
-            response.operation(),
-            operation::FLUSH | operation::WRITE_BARRIER
-        );
-        let result = match response.status() {
-            Status::Okay => Ok(()),
-            // A backend may find out at any time that it cannot flush: its storage has no cache, then.
-            Status::NotSupported if flush && bytes == 0 => Ok(()),
-            Status::NotSupported if response.operation() == operation::DISCARD => Err(EOPNOTSUPP),
-            Status::NotSupported | Status::Error => Err(EIO),
-        };
-        Self {
-            request,
-            bytes,
-            result,
-        }
-    }
-
-    /// Ends the request, or the part of it that this round carried. Without the queue's lock.
-    fn finish(self) {
-        if self.result.is_ok() && self.bytes != 0 && self.bytes < self.request.bytes() {
-            return self.request.end_part(self.bytes);
-        }
-        if self.result == Err(EOPNOTSUPP) {
-            self.request.disable_discard();
-        }
-        self.request.end(self.result);
-    }
-}
-
 impl Operations for Queue {
     fn queue(&self, request: Request, last: bool) -> Result<(), Refused> {
         let mut state = self.state.lock();
@@ -313,6 +296,27 @@ impl Operations for Queue {
     fn commit(&self) {
         self.state.lock().publish();
     }
+
+    fn overdue(&self, late: &Late<'_>) -> bool {
+        let mut done = Batch::new();
+        let mut state = self.state.lock();
+        if !state.overdue.quiet {
+            state.take_late(&mut done);
+        }
+        let is_waiting = state.slots.holds(late);
+        let is_told = is_waiting && state.remind();
+        drop(state);
+        done.for_each(Done::finish);
+        if is_told {
+            dev_warn!(
+                self.device.as_ref(),
+                "no answer for {} s; the backend is {} and was notified again\n",
+                late.seconds(),
+                bus::State::from_number(self.backend.load(Relaxed)).name()
+            );
+        }
+        is_waiting
+    }
 }
 
 impl State {
@@ -321,6 +325,31 @@ impl State {
         if let Link::Live(connected) = &mut self.link {
             connected.publish();
         }
+    }
+
+    /// Takes the responses that no event has told of.
+    fn take_late(&mut self, done: &mut Batch<Done>) {
+        let Err(violation) = self.take_responses(done) else {
+            return;
+        };
+        self.violation = Some(violation);
+        if let Link::Live(connected) = &self.link {
+            connected.channel.stop();
+        }
+    }
+
+    /// Sends the backend one more event, in case it has missed one. True if the log is to have a line about it.
+    fn remind(&mut self) -> bool {
+        let Link::Live(connected) = &mut self.link else {
+            return false;
+        };
+        let ours = !self.overdue.quiet && self.violation.is_none();
+        if !ours || !self.overdue.is_to_be_reminded() {
+            return false;
+        }
+        connected.publish();
+        connected.channel.notify();
+        self.overdue.is_to_be_told()
     }
 }
 

@@ -94,7 +94,7 @@ impl Card {
 
     /// Goes into operation on a connection. There must be none. May sleep.
     pub(crate) fn attach(&self, connection: Connection, negotiated: &Negotiated) {
-        self.features.store(bits(negotiated), Relaxed);
+        self.features.store(negotiated.bits(), Relaxed);
         let Connection { tx, mut rx } = connection;
         if !rx.fill() {
             // The poll that comes when the card is up, or has its link, tries again.
@@ -303,6 +303,7 @@ impl Operations for Card {
         c"rx_notifications",
         c"events",
         c"events_spurious",
+        c"tx_timeouts",
     ];
 
     fn open(&self) {
@@ -361,6 +362,10 @@ impl Operations for Card {
         tx.unwrap_or(true) | rx.unwrap_or(true)
     }
 
+    fn stalled(&self) {
+        self.remind();
+    }
+
     fn features(&self) -> Features {
         let bits = self.features.load(Relaxed);
         Features {
@@ -387,40 +392,6 @@ impl Operations for Card {
     }
 
     fn statistics(&self, put: impl FnMut(u64)) {
-        let (tx, tx_events) = {
-            let mut state = self.tx.lock();
-            (state.counters, state.link.live().map(events::count))
-        };
-        let (rx, rx_events) = {
-            let mut state = self.rx.lock();
-            (state.counters, state.link.live().map(events::count_rx))
-        };
-        let tx_events = tx_events.unwrap_or_default();
-        let rx_events = rx_events.unwrap_or_default();
-        // Without split channels both directions share one.
-        let both = if tx_events.port == rx_events.port {
-            events::Count::default()
-        } else {
-            rx_events
-        };
-        [
-            tx.copied,
-            tx.stops,
-            rx.checksum_fixups,
-            tx_events.sent,
-            both.sent,
-            tx_events.received + both.received,
-            tx_events.spurious + both.spurious,
-        ]
-        .into_iter()
-        .for_each(put)
+        self.own_counters().into_iter().for_each(put)
     }
-}
-
-/// The features as bits.
-fn bits(negotiated: &Negotiated) -> u32 {
-    u32::from(negotiated.scatter_gather)
-        | u32::from(negotiated.ipv6_checksum) << 1
-        | u32::from(negotiated.tso) << 2
-        | u32::from(negotiated.tso6) << 3
 }

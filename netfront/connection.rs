@@ -29,6 +29,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The grant references of both directions: a ring and its slots each.
+    pub(crate) const REFERENCES: usize = 2 + tx::RING as usize + rx::RING as usize;
+
     /// Sets rings and channels up and publishes them. May sleep.
     pub(crate) fn publish(
         device: &Device,

@@ -8,6 +8,7 @@ use crate::{
     negotiate::{
         self,
         Negotiated,
+        Offers,
         PLAIN_MTU, //
     },
     net::Registration,
@@ -32,6 +33,7 @@ use rxenbus::bus::{
     self,
     action,
     Action,
+    Comeback,
     Device,
     Phase,
     State, //
@@ -46,6 +48,9 @@ const CLOSE: Delta = Delta::from_secs(5);
 #[pin_data]
 pub(crate) struct Vif {
     card: Arc<Card>,
+    comeback: Comeback,
+    /// The MTU at first.
+    mtu: u32,
     #[pin]
     control: Mutex<Control>,
 }
@@ -71,13 +76,14 @@ impl Vif {
     }
 
     /// Sets a connection up, and publishes it.
-    fn connect(&self, device: &Device, control: &mut Control) -> Result {
-        let negotiated = negotiate(device)?;
+    fn connect(&self, device: &Device, control: &mut Control, offers: &Offers) -> Result {
+        let negotiated = negotiate(device, offers)?;
+        self.comeback.end();
         // What is left of a connection that failed or was closed.
         self.card.detach();
         let connection = Connection::publish(device, &self.card, &negotiated)?;
         self.card.attach(connection, &negotiated);
-        self.show(device, control, &negotiated)?;
+        self.show(control, &negotiated)?;
         control.phase = Phase::Offered;
         device.switch_state(State::Connected)?;
         self.announce(device, &negotiated);
@@ -85,14 +91,13 @@ impl Vif {
     }
 
     /// Shows users the card, or that it has other features now.
-    fn show(&self, device: &Device, control: &mut Control, negotiated: &Negotiated) -> Result {
+    fn show(&self, control: &mut Control, negotiated: &Negotiated) -> Result {
         if control.registration.is_some() {
             self.card.net.update_features(negotiated.max_mtu());
             self.card.net.attach();
             return Ok(());
         }
-        let mtu = offers::mtu(device).unwrap_or(PLAIN_MTU);
-        self.card.net.set_first_mtu(mtu, negotiated.max_mtu());
+        self.card.net.set_first_mtu(self.mtu, negotiated.max_mtu());
         control.registration = Some(Registration::new(self.card.clone(), Card::net)?);
         Ok(())
     }
@@ -100,6 +105,7 @@ impl Vif {
     /// The backend has connected: the link is up.
     fn go_live(&self, control: &mut Control) {
         control.phase = Phase::Live;
+        self.comeback.connected();
         self.card.net.carrier_on();
         self.card.net.notify_peers();
         if self.card.net.is_running() {
@@ -139,11 +145,36 @@ impl Vif {
         );
     }
 
+    /// What was to be done has failed: the link is down, and the backend is told.
+    fn fail(&self, device: &Device, control: &mut Control, action: Action, error: Error) {
+        control.phase = Phase::Failed;
+        self.card.net.carrier_off();
+        self.card.detach();
+        let why = if error == ENOSPC {
+            "grant references or event channels are used up"
+        } else {
+            "see the log"
+        };
+        device.fatal(
+            error,
+            fmt!("cannot connect to the backend ({:?}): {}", action, why),
+        );
+        if error == ENOSPC {
+            self.comeback.want(Connection::REFERENCES);
+        }
+    }
+
     /// What a change of the backend's state asks for.
-    fn act(&self, device: &Device, control: &mut Control, action: Action) -> Result {
+    fn act(
+        &self,
+        device: &Device,
+        control: &mut Control,
+        action: Action,
+        offers: &Offers,
+    ) -> Result {
         match action {
             Action::Ignore | Action::Refresh => Ok(()),
-            Action::Connect => self.connect(device, control),
+            Action::Connect => self.connect(device, control, offers),
             Action::GoLive => {
                 self.go_live(control);
                 Ok(())
@@ -164,10 +195,17 @@ impl Vif {
     }
 }
 
-/// Reads what the backend offers, and what comes of it.
-fn negotiate(device: &Device) -> Result<Negotiated> {
-    let offers = offers::read(&device.otherend()?);
-    negotiate::negotiate(&offers).map_err(|refused| {
+/// Reads what the backend offers, where an action needs that.
+fn read_offers(device: &Device, action: Action) -> Result<Offers> {
+    if action != Action::Connect {
+        return Ok(Offers::default());
+    }
+    offers::read(&device.otherend()?)
+}
+
+/// What comes of what the backend offers.
+fn negotiate(device: &Device, offers: &Offers) -> Result<Negotiated> {
+    negotiate::negotiate(offers).map_err(|refused| {
         dev_err!(
             device.as_ref(),
             "the backend does not offer {}, which is needed\n",
@@ -184,12 +222,20 @@ impl bus::Driver for Vif {
 
     fn probe(device: &ARef<Device>) -> Result<Arc<Self>> {
         let address = offers::mac(device).inspect_err(|error| {
-            device.error(*error, fmt!("the node mac holds no usable address"));
+            let what = if *error == EINVAL {
+                "holds no usable address"
+            } else {
+                "cannot be read"
+            };
+            device.error(*error, fmt!("the node mac {}", what));
         })?;
+        let mtu = offers::mtu(device)?.unwrap_or(PLAIN_MTU);
         let card = Card::new(device.clone(), address)?;
         let vif = Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 card,
+                comeback: Comeback::new(device.clone())?,
+                mtu,
                 control <- new_mutex!(Control {
                     phase: Phase::Disconnected,
                     parked: None,
@@ -205,20 +251,24 @@ impl bus::Driver for Vif {
     fn otherend_changed(device: &Device, vif: &Arc<Self>, state: State) {
         let mut control = vif.control.lock();
         let action = action(vif.phase(&control), state);
-        if let Err(error) = vif.act(device, &mut control, action) {
-            control.phase = Phase::Failed;
-            vif.card.net.carrier_off();
-            vif.card.detach();
-            let why = if error == ENOSPC {
-                "grant references or event channels are used up"
-            } else {
-                "see the log"
-            };
-            device.fatal(
-                error,
-                fmt!("cannot connect to the backend ({:?}): {}", action, why),
-            );
+        let offers = match read_offers(device, action) {
+            Err(error) if device.look_again(error) => return,
+            Err(error) => {
+                dev_err!(
+                    device.as_ref(),
+                    "cannot read what the backend offers ({:?})\n",
+                    error
+                );
+                Err(error)
+            }
+            offers => offers,
+        };
+        let result = offers.and_then(|offers| vif.act(device, &mut control, action, &offers));
+        if let Err(error) = result {
+            vif.fail(device, &mut control, action, error);
         }
+        let closed = control.phase == Phase::Closed && state == State::Closed;
+        vif.comeback.note(closed);
     }
 
     fn park(_device: &Device, vif: &Arc<Self>) {
@@ -242,9 +292,16 @@ impl bus::Driver for Vif {
         if control.registration.is_some() {
             vif.card.unpark();
         }
+        if control.phase != Phase::Offered {
+            return;
+        }
         // The backend may have connected meanwhile.
-        if control.phase == Phase::Offered && device.otherend_state() == State::Connected {
-            vif.go_live(&mut control);
+        match device.otherend_state() {
+            Ok(State::Connected) => vif.go_live(&mut control),
+            Ok(_) => {}
+            Err(error) => {
+                device.look_again(error);
+            }
         }
     }
 
@@ -254,10 +311,12 @@ impl bus::Driver for Vif {
         vif.card.detach();
         control.parked = None;
         control.phase = Phase::Disconnected;
+        vif.comeback.forget();
         Ok(())
     }
 
     fn remove(device: &Device, vif: Arc<Self>) {
+        vif.comeback.end();
         let mut control = vif.control.lock();
         control.phase = Phase::Closed;
         control.registration = None;

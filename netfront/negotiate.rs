@@ -4,6 +4,8 @@
 //!
 //! The names are those of `include/xen/interface/io/netif.h`.
 
+use core::ffi::CStr;
+
 /// The largest MTU without scatter-gather, bytes.
 pub const PLAIN_MTU: u32 = 1500;
 /// The largest MTU with scatter-gather: the largest frame less an Ethernet header with a VLAN tag, bytes.
@@ -26,6 +28,24 @@ pub struct Offers {
     pub gso_tcpv6: bool,
     /// `feature-ipv6-csum-offload`
     pub ipv6_checksum: bool,
+}
+
+impl Offers {
+    /// Reads all nodes by way of `flag`.
+    ///
+    /// # Errors
+    ///
+    /// The first one of a node that cannot be read, which is not the same as one that is absent.
+    pub fn gather<E>(flag: impl Fn(&CStr) -> Result<bool, E>) -> Result<Self, E> {
+        Ok(Self {
+            rx_copy: flag(c"feature-rx-copy")?,
+            split_event_channels: flag(c"feature-split-event-channels")?,
+            scatter_gather: flag(c"feature-sg")?,
+            gso_tcpv4: flag(c"feature-gso-tcpv4")?,
+            gso_tcpv6: flag(c"feature-gso-tcpv6")?,
+            ipv6_checksum: flag(c"feature-ipv6-csum-offload")?,
+        })
+    }
 }
 
 /// Why a backend's offer cannot be used.
@@ -76,6 +96,14 @@ impl Negotiated {
         } else {
             PLAIN_MTU
         }
+    }
+
+    /// The features that the stack is told of, as bits.
+    pub fn bits(&self) -> u32 {
+        u32::from(self.scatter_gather)
+            | u32::from(self.ipv6_checksum) << 1
+            | u32::from(self.tso) << 2
+            | u32::from(self.tso6) << 3
     }
 
     /// The slots of payload that a frame may have.

@@ -16,16 +16,13 @@ use rxenbus::{
 };
 
 /// Reads all nodes of the backend's half. May sleep.
-pub(crate) fn read(otherend: &CStr) -> Offers {
+///
+/// # Errors
+///
+/// Where a node cannot be read, what the store says.
+pub(crate) fn read(otherend: &CStr) -> Result<Offers> {
     let flag = |node: &CStr| store::read_flag(otherend, node);
-    Offers {
-        rx_copy: flag(c"feature-rx-copy"),
-        split_event_channels: flag(c"feature-split-event-channels"),
-        scatter_gather: flag(c"feature-sg"),
-        gso_tcpv4: flag(c"feature-gso-tcpv4"),
-        gso_tcpv6: flag(c"feature-gso-tcpv6"),
-        ipv6_checksum: flag(c"feature-ipv6-csum-offload"),
-    }
+    Offers::gather(flag)
 }
 
 /// Reads the hardware address that the toolstack gave the device. May sleep.
@@ -38,9 +35,17 @@ pub(crate) fn mac(device: &Device) -> Result<MacAddress> {
     negotiate::parse_mac(&text).map(MacAddress).ok_or(EINVAL)
 }
 
-/// Reads the MTU that the toolstack wishes for, if it does. May sleep.
-pub(crate) fn mtu(device: &Device) -> Option<u32> {
+/// Reads the MTU that the toolstack wishes for; [`None`] if it does not, or, after a line in the log, for one that cannot
+/// be. May sleep.
+///
+/// # Errors
+///
+/// Where the node cannot be read, what the store says.
+pub(crate) fn mtu(device: &Device) -> Result<Option<u32>> {
     let range = u64::from(negotiate::SMALLEST_MTU)..=u64::from(negotiate::LARGE_MTU);
-    let mtu = store::read_number(device.nodename(), c"mtu", range).ok()??;
-    u32::try_from(mtu).ok()
+    match store::read_number(device.nodename(), c"mtu", range) {
+        Ok(mtu) => Ok(mtu.and_then(|mtu| u32::try_from(mtu).ok())),
+        Err(error) if error == EINVAL => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -49,7 +49,7 @@ impl ring::Protocol for Protocol {
 }
 
 /// Slots of the ring, and pages that are lent to the backend.
-const RING: u32 = ring::Front::<Protocol>::SLOTS;
+pub(crate) const RING: u32 = ring::Front::<Protocol>::SLOTS;
 
 /// Counters since the device appeared.
 #[derive(Clone, Copy, Debug, Default)]

@@ -60,7 +60,7 @@ impl ring::Protocol for Protocol {
 }
 
 /// Slots of the ring.
-const RING: u32 = ring::Front::<Protocol>::SLOTS;
+pub(crate) const RING: u32 = ring::Front::<Protocol>::SLOTS;
 /// Slots that a frame takes at the most: payload and how it is to be cut up.
 const FRAME_SLOTS: usize = MAX_SLOTS + 1;
 /// The queue goes on when there is room for this many slots.
@@ -77,6 +77,8 @@ pub(crate) struct Counters {
     pub(crate) copied: u64,
     /// How often the queue was stopped because the ring was full.
     pub(crate) stops: u64,
+    /// How often the queue was stopped for so long that the stack complained.
+    pub(crate) timeouts: u64,
 }
 
 /// What the transmit lock protects.

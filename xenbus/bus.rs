@@ -24,6 +24,7 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+mod comeback;
 #[cfg(CONFIG_XEN)]
 mod hosted;
 pub(crate) mod native;
@@ -31,6 +32,7 @@ pub mod presence;
 mod registration;
 pub mod state;
 
+pub use comeback::Comeback;
 pub use registration::Registration;
 pub use state::{
     action,
@@ -65,10 +67,23 @@ mod owner {
     }
 
     /// Reads the other end's state.
-    pub(super) fn otherend_state(device: &Device) -> State {
+    pub(super) fn otherend_state(device: &Device) -> Result<State> {
         by_mode! {
             native: native::otherend_state(device),
-            hosted: hosted::otherend_state(device),
+            // The C core waits for an answer, and takes an error for Unknown.
+            hosted: Ok(hosted::otherend_state(device)),
+        }
+    }
+
+    /// Has the driver told of the other end's state once more.
+    pub(super) fn look_again(device: &Device, reason: Error) -> bool {
+        by_mode! {
+            native: native::look_again(device, reason),
+            // The C core waits for an answer, and cannot be asked for this.
+            hosted: {
+                let _ = (device, reason);
+                false
+            },
         }
     }
 
@@ -212,9 +227,22 @@ impl Device {
         owner::switch_state(self, state)
     }
 
-    /// Reads the other end's state. May sleep; in a callback of [`Driver`] only, as [`Self::otherend`].
-    pub fn otherend_state(&self) -> State {
+    /// Reads the other end's state; Unknown where there is none. May sleep; in a callback of [`Driver`] only, as
+    /// [`Self::otherend`].
+    ///
+    /// # Errors
+    ///
+    /// Nobody says what the state is: xenstored gave no answer, or there was no memory to ask.
+    pub fn otherend_state(&self) -> Result<State> {
         owner::otherend_state(self)
+    }
+
+    /// Has [`Driver::otherend_changed`] called once more, because what it needs could not be read for a reason that
+    /// passes: xenstored gave no answer, or there was no memory. Such a call must have left all as it was.
+    ///
+    /// False where the reason does not pass, or where the bus cannot do this. May sleep.
+    pub fn look_again(&self, reason: Error) -> bool {
+        owner::look_again(self, reason)
     }
 
     /// Says Closed, in answer to a backend that goes down, and wakes who waits for it.
@@ -236,7 +264,7 @@ impl Device {
     pub fn wait_for_otherend(&self, limit: Delta, wanted: impl Fn(State) -> bool) -> bool {
         let start = Instant::<Monotonic>::now();
         loop {
-            if wanted(self.otherend_state()) {
+            if self.otherend_state().is_ok_and(&wanted) {
                 return true;
             }
             if start.elapsed() >= limit {
@@ -255,7 +283,7 @@ impl Device {
             return;
         }
         let gone = |state| matches!(state, State::Closed | State::Unknown);
-        if !gone(self.otherend_state()) {
+        if !self.otherend_state().is_ok_and(gone) {
             let _ = self.switch_state(State::Closing);
             if !self.wait_for_otherend(limit, |state| state == State::Closing || gone(state)) {
                 dev_warn!(self.as_ref(), "the backend does not answer to Closing\n");

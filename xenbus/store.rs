@@ -112,11 +112,17 @@ pub fn read_number(
     }
 }
 
-/// Reads an optional flag: true where the node holds `1`, false where it is absent or holds anything else.
-pub fn read_flag(directory: &CStr, node: &CStr) -> bool {
+/// Reads an optional flag: true where the node holds a number other than 0, false where it is absent or holds anything
+/// else.
+///
+/// # Errors
+///
+/// What xenstored says, or that there was no answer: what the other end offers is not known then.
+pub fn read_flag(directory: &CStr, node: &CStr) -> Result<bool> {
     match read(directory, node) {
-        Ok(value) => value::number(&value, &(1..=1)).is_ok(),
-        Err(_) => false,
+        Ok(value) => Ok(value::number(&value, &(1..=u64::MAX)).is_ok()),
+        Err(error) if error == ENOENT => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

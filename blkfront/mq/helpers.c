@@ -2,6 +2,7 @@
 /* C macros and inline functions of the block layer that the block frontend calls from Rust. */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/jiffies.h>
 #include <linux/module.h>
 
 #include "helpers.h"
@@ -60,6 +61,11 @@ bool rxen_mq_is_fua(struct request *rq)
 u32 rxen_mq_tag(struct request *rq)
 {
 	return rq->tag;
+}
+
+unsigned int rxen_mq_timeout_seconds(struct request *rq)
+{
+	return rq->timeout / HZ;
 }
 
 void *rxen_mq_queue_data(struct request_queue *queue)

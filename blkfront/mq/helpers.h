@@ -28,6 +28,7 @@ u64 rxen_mq_sector(struct request *rq);
 unsigned int rxen_mq_op(struct request *rq);
 bool rxen_mq_is_fua(struct request *rq);
 u32 rxen_mq_tag(struct request *rq);
+unsigned int rxen_mq_timeout_seconds(struct request *rq);
 void *rxen_mq_queue_data(struct request_queue *queue);
 struct gendisk *rxen_mq_alloc_disk(struct blk_mq_tag_set *set, struct queue_limits *limits, void *queue_data);
 struct queue_limits rxen_mq_limits_start_update(struct request_queue *queue);

@@ -3,6 +3,7 @@
 //! A request of the block layer.
 
 use core::{
+    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
@@ -67,6 +68,38 @@ pub(crate) struct Request(NonNull<bindings::request>);
 // SAFETY: A request may be ended by any thread.
 unsafe impl Send for Request {}
 
+/// A request that has taken longer than the queue allows for. Whoever has it may end it meanwhile; the block layer keeps
+/// its memory.
+///
+/// # Invariants
+///
+/// The pointer is a request that stays valid for `'a`.
+pub(crate) struct Late<'a>(NonNull<bindings::request>, PhantomData<&'a ()>);
+
+impl Late<'_> {
+    /// A request that the block layer finds late.
+    ///
+    /// # Safety
+    ///
+    /// `request` must come from a `timeout` callback that runs for `'a`.
+    pub(super) unsafe fn new(request: NonNull<bindings::request>) -> Self {
+        // INVARIANT: The caller promises it.
+        Self(request, PhantomData)
+    }
+
+    /// Its number, as [`Request::tag`]; one that no request has where it is back in its queue.
+    pub(crate) fn tag(&self) -> usize {
+        // SAFETY: Valid by the invariant.
+        unsafe { bindings::rxen_mq_tag(self.0.as_ptr()) as usize }
+    }
+
+    /// After how many seconds it counts as late.
+    pub(crate) fn seconds(&self) -> u32 {
+        // SAFETY: Valid by the invariant.
+        unsafe { bindings::rxen_mq_timeout_seconds(self.0.as_ptr()) }
+    }
+}
+
 impl Request {
     /// Starts a request that the block layer hands over.
     ///
@@ -102,6 +135,11 @@ impl Request {
     pub(crate) fn is_fua(&self) -> bool {
         // SAFETY: Valid by the invariant.
         unsafe { bindings::rxen_mq_is_fua(self.0.as_ptr()) }
+    }
+
+    /// Whether it is the one that is late.
+    pub(crate) fn is(&self, late: &Late<'_>) -> bool {
+        self.0 == late.0
     }
 
     /// Its first sector, in units of 512 bytes.

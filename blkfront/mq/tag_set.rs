@@ -2,7 +2,10 @@
 
 //! A tag set: how many requests a disk takes at once, and what handles them.
 
-use super::Request;
+use super::{
+    Late,
+    Request, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -29,6 +32,10 @@ pub(crate) trait Operations: Send + Sync + 'static {
 
     /// What was taken since the last notification is to be sent.
     fn commit(&self);
+
+    /// A request has taken long; it may be ended at the same time. True if the driver still has it, false if it has ended
+    /// it, or is about to. Process context that memory may wait for: must not sleep.
+    fn overdue(&self, late: &Late<'_>) -> bool;
 }
 
 /// A tag set for disks whose queue data is a `T`.
@@ -50,6 +57,7 @@ impl<T: Operations> TagSet<T> {
     const CALLBACKS: bindings::blk_mq_ops = bindings::blk_mq_ops {
         queue_rq: Some(Self::queue_rq),
         commit_rqs: Some(Self::commit_rqs),
+        timeout: Some(Self::timeout),
         ..pin_init::zeroed()
     };
 
@@ -114,6 +122,20 @@ impl<T: Operations> TagSet<T> {
     unsafe extern "C" fn commit_rqs(hctx: *mut bindings::blk_mq_hw_ctx) {
         // SAFETY: As in `queue_rq`.
         unsafe { Self::data(hctx) }.commit()
+    }
+
+    unsafe extern "C" fn timeout(request: *mut bindings::request) -> bindings::blk_eh_timer_return {
+        // SAFETY: The block layer calls this for a started request of a queue of this tag set. It has a reference of
+        // the request, and one of the queue, until this returns; the queue's data is as in `data`.
+        let (data, late) = unsafe {
+            let data: &T = &*bindings::rxen_mq_queue_data((*request).q).cast::<T>();
+            (data, Late::new(NonNull::new_unchecked(request)))
+        };
+        if data.overdue(&late) {
+            bindings::blk_eh_timer_return_BLK_EH_RESET_TIMER
+        } else {
+            bindings::blk_eh_timer_return_BLK_EH_DONE
+        }
     }
 }
 

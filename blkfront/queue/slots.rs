@@ -4,7 +4,10 @@
 
 use crate::{
     connection::Issued,
-    mq::Request, //
+    mq::{
+        Late,
+        Request, //
+    }, //
 };
 use kernel::prelude::*;
 use rxenbus::grant::Ref;
@@ -105,6 +108,13 @@ impl Slots {
             .min_by_key(|slot| slot.sequence)?;
         let (request, _) = oldest.request.take()?;
         Some((request, &mut oldest.grants))
+    }
+
+    /// Whether a request that is late is in the table.
+    pub(super) fn holds(&self, late: &Late<'_>) -> bool {
+        let slot = self.slots.get(late.tag());
+        let request = slot.and_then(|slot| slot.request.as_ref());
+        request.is_some_and(|(request, _)| request.is(late))
     }
 
     /// Requests in the table.

@@ -97,13 +97,66 @@ impl Card {
     }
 }
 
+impl Card {
+    /// Looks for answers that no event has told of, and sends the backend one more event, in case it has missed one.
+    pub(super) fn remind(&self) {
+        let mut state = self.tx.lock();
+        let tx::State {
+            link,
+            counters,
+            parked,
+        } = &mut *state;
+        counters.timeouts += 1;
+        if let (false, Some(link)) = (*parked, link.live()) {
+            // An event may have been lost, in either direction.
+            link.publish();
+            link.channel.notify();
+            if link.may_wake() {
+                self.net.wake_queue();
+            }
+        }
+        drop(state);
+        self.net.poll_soon();
+    }
+
+    /// The counters of `ethtool -S`, in the order of their names.
+    pub(super) fn own_counters(&self) -> [u64; 8] {
+        let (tx, tx_events) = {
+            let mut state = self.tx.lock();
+            (state.counters, state.link.live().map(count))
+        };
+        let (rx, rx_events) = {
+            let mut state = self.rx.lock();
+            (state.counters, state.link.live().map(count_rx))
+        };
+        let tx_events = tx_events.unwrap_or_default();
+        let rx_events = rx_events.unwrap_or_default();
+        // Without split channels both directions share one.
+        let both = if tx_events.port == rx_events.port {
+            Count::default()
+        } else {
+            rx_events
+        };
+        [
+            tx.copied,
+            tx.stops,
+            rx.checksum_fixups,
+            tx_events.sent,
+            both.sent,
+            tx_events.received + both.received,
+            tx_events.spurious + both.spurious,
+            tx.timeouts,
+        ]
+    }
+}
+
 /// What a channel has counted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Count {
-    pub(super) port: u32,
-    pub(super) sent: u64,
-    pub(super) received: u64,
-    pub(super) spurious: u64,
+struct Count {
+    port: u32,
+    sent: u64,
+    received: u64,
+    spurious: u64,
 }
 
 impl Count {
@@ -119,11 +172,11 @@ impl Count {
 }
 
 /// Of the transmit channel.
-pub(super) fn count(link: &mut tx::Connected) -> Count {
+fn count(link: &mut tx::Connected) -> Count {
     Count::of(&link.channel)
 }
 
 /// Of the receive channel.
-pub(super) fn count_rx(link: &mut rx::Connected) -> Count {
+fn count_rx(link: &mut rx::Connected) -> Count {
     Count::of(&link.channel)
 }

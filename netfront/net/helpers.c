@@ -23,6 +23,9 @@ struct rxen_net_private {
 	int announcements;
 };
 
+/* How long the queue may be stopped before the stack asks what is the matter. A backend may be slow. */
+#define WATCHDOG_SECONDS 30
+
 /* How often and how long apart a new place is announced. */
 #define ANNOUNCEMENTS 3
 #define ANNOUNCE_MS 300
@@ -64,6 +67,7 @@ struct net_device *rxen_net_alloc(struct device *parent, void *data,
 	INIT_DELAYED_WORK(&private->announce, announce_worker);
 	netif_napi_add(dev, &private->napi, poll);
 	SET_NETDEV_DEV(dev, parent);
+	dev->watchdog_timeo = WATCHDOG_SECONDS * HZ;
 	netif_carrier_off(dev);
 	return dev;
 }

@@ -65,6 +65,9 @@ pub(crate) trait Operations: Send + Sync + 'static {
     /// What the other end supports. Any context.
     fn features(&self) -> Features;
 
+    /// The queue has been stopped for long, with the link up; the log has a line about it. Softirq context.
+    fn stalled(&self);
+
     /// The counters of the link. Any context.
     fn link_statistics(&self) -> LinkStatistics;
 
@@ -88,6 +91,7 @@ pub(super) const fn net_device_ops<T: Operations>() -> bindings::net_device_ops 
         ndo_open: Some(open::<T>),
         ndo_stop: Some(stop::<T>),
         ndo_start_xmit: Some(start_xmit::<T>),
+        ndo_tx_timeout: Some(tx_timeout::<T>),
         ndo_fix_features: Some(fix_features::<T>),
         ndo_get_stats64: Some(get_stats64::<T>),
         ndo_set_mac_address: Some(bindings::eth_mac_addr),
@@ -136,6 +140,11 @@ unsafe extern "C" fn start_xmit<T: Operations>(
         },
         Transmit::Done => bindings::netdev_tx_NETDEV_TX_OK,
     }
+}
+
+unsafe extern "C" fn tx_timeout<T: Operations>(dev: *mut bindings::net_device, _queue: c_uint) {
+    // SAFETY: As in `open`.
+    unsafe { data::<T>(dev) }.stalled()
 }
 
 unsafe extern "C" fn fix_features<T: Operations>(

@@ -2,6 +2,7 @@
 """Disks: what drives them, and all kinds of requests with the data checked."""
 
 import re
+import time
 
 import pytest
 from loads import fio
@@ -103,3 +104,29 @@ def test_three_disks_at_once(guest):
     jobs["xvda"] = {"filename": "/srv/fio.data", "rw": "randrw", "bs": "4k", "size": "6m", "iodepth": 8}
     fio(guest, jobs, timeout=240)
     guest.run("rm /srv/fio.data").check()
+
+
+# In dom0: those that serve a guest's disks, its device model among them.
+SERVERS = """domid=$(xl domid {name}); for p in /proc/[0-9]*; do
+    tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q -- "-xen-domid $domid " && echo ${{p#/proc/}}
+done; true"""
+
+
+def test_a_backend_that_is_silent_is_told_again(guest):
+    """QEMU stands still for a while: requests wait, the log has one line, and then all is well."""
+    pids = " ".join(guest.host.run(SERVERS.format(name=guest.name)).check().out.split())
+    assert pids
+    guest.run("echo 2000 >/sys/block/xvdc/queue/io_timeout; dmesg -C").check()
+    # The console may go by way of QEMU too.
+    job = guest.start("sleep 4; for i in 1 2 3; do dd if=/dev/xvdc of=/dev/null bs=4k count=16 iflag=direct || exit 1; done")
+    time.sleep(1)
+    try:
+        guest.host.run(f"kill -STOP {pids}").check()
+        # Not longer: a processor may wait for the device model meanwhile.
+        time.sleep(12)
+    finally:
+        guest.host.run(f"kill -CONT {pids}").check()
+    job.wait(60).check()
+    guest.run("echo 30000 >/sys/block/xvdc/queue/io_timeout").check()
+    lines = re.findall(r"no answer for 2 s; the backend is (\w+) and was notified again", guest.dmesg())
+    assert lines == ["Connected"], lines

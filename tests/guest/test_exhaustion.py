@@ -151,3 +151,17 @@ def test_each_page_fails_to_be_lent(device, times):
     assert device.outcome() == "works"
     device.detach()
     assert_nothing_left(device, before)
+
+
+@pytest.mark.timeout(600)
+def test_a_device_connects_anew_when_there_are_references(device):
+    """Without anybody doing something about it: there were none only once."""
+    guest = device.guest
+    before = held(guest)
+    guest.run(f"dmesg -C; xenstore-rm error/{device.path} 2>/dev/null; echo '1 {device.path}' >{DEBUGFS}/fail_grant_reserve").check()
+    device.attach()
+    assert "used up" in device.outcome()
+    guest.run(f"for t in $(seq 200); do {{ {device.works}; }} >/dev/null 2>&1 && exit 0; sleep 0.3; done; exit 1", timeout=300).check()
+    assert "connecting anew" in guest.dmesg()
+    device.detach()
+    assert_nothing_left(device, before)

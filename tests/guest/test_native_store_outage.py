@@ -58,6 +58,13 @@ def counters(guest) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", out, re.M)}
 
 
+def caches(guest) -> str:
+    """Which disks are flushed: a feature that cannot be read must not get lost."""
+    out = guest.run("grep . /sys/block/xvd?/queue/write_cache").check().out
+    assert "write back" in out, out
+    return out
+
+
 def check_hotplug(guest) -> None:
     """A disk comes and goes, which the guest only learns from its watches."""
     guest.host.run("rm -f /srv/late.img; truncate -s 8M /srv/late.img").check()
@@ -102,6 +109,7 @@ def test_watches_that_were_not_taken_after_a_restore_are_later(guest, farm):
     host = guest.host
     (host.share / "go-on.py").write_text(GO_ON)
     guest.run("dmesg -C").check()
+    before = caches(guest)
     guest.save(path)
     host.run(f"xl restore -p {path} && rm {path}", timeout=180).check()
     domid = host.run(f"xl domid {guest.name}").check().out.strip()
@@ -111,4 +119,5 @@ def test_watches_that_were_not_taken_after_a_restore_are_later(guest, farm):
     check_hotplug(guest)
     # 4 is XS_WATCH.
     assert re.search(rf"{COMPLAINT} 4 for", guest.dmesg())
+    assert caches(guest) == before
     guest.run(f"dd if=/dev/xvdb of=/dev/null bs=64k count=8 iflag=direct; ping -c 3 -i 0.3 -W 5 {host.address}").check()

@@ -4,34 +4,25 @@
 //!
 //! | module       | what it does                                                                 |
 //! |--------------|------------------------------------------------------------------------------|
+//! | [`again`]    | has done again what xenstored gave no answer to                              |
 //! | [`agent`]    | looks after one place `device/<type>/<id>`: the device there, and its driver |
 //! | [`device`]   | a device as the driver core sees it                                          |
 //! | [`bus_type`] | the driver core's side of the bus                                            |
 //! | [`dialogue`] | states, errors and the other end, in xenstore                                |
+//! | [`listing`]  | sees to it that each device has an agent                                     |
 //!
 //! Watches only say that something has changed; each agent has a work item of its own, in which it finds out what that
 //! means and calls the driver. So one device that is slow does not hold up the others, and what happens to one device
 //! happens one after the other. Suspend and restore are orders to all agents, which carry them out at the same time.
 
 use super::{
-    presence::{
-        self,
-        Change, //
-    },
     registration::Entry,
     Device, //
 };
-use crate::store::{
-    self,
-    native::NoIo, //
-};
+use crate::store;
 use kernel::{
     error::to_result,
     prelude::*,
-    str::{
-        BStr,
-        CString, //
-    },
     sync::{
         atomic::{
             Atomic,
@@ -49,10 +40,12 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+mod again;
 mod agent;
 mod bus_type;
 mod device;
 mod dialogue;
+mod listing;
 
 pub(super) use dialogue::{
     closed,
@@ -66,6 +59,7 @@ use agent::{
     Agent,
     Order, //
 };
+use listing::Listing;
 
 /// How long the devices may take to come to rest. A disk waits 5 s for its backend before it goes on without.
 const PARK: Delta = Delta::from_secs(15);
@@ -133,102 +127,12 @@ impl Agents {
     }
 }
 
-/// Has an agent do again what it could not because xenstored gave no answer; false if the bus goes. An attempt takes as
-/// long as an answer may take, so this is no busy loop.
-fn order_again(agent: &Arc<Agent>, order: Order) -> bool {
-    let agents = AGENTS.lock();
-    agents.order(agent, order);
-    !agents.ending
-}
-
-/// Asks xenstored until it gives an answer, or the bus goes. As above, no busy loop.
-fn until_answered<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
-    loop {
-        match ask() {
-            Err(error) if error == ETIMEDOUT && !AGENTS.lock().ending => {}
-            result => return result,
-        }
-    }
-}
-
 /// Takes the agent of a place where there is nothing any more off the list, unless it has got a new order.
 fn dismiss(idle: &Agent) {
     AGENTS
         .lock()
         .list
         .retain(|agent| !core::ptr::eq(&**agent, idle) || agent.has_orders());
-}
-
-/// Hears of changes below `device`.
-struct Listing;
-
-impl store::WatchHandler for Listing {
-    fn changed(&self, path: &CStr) {
-        // Its lock is needed to set disks in motion again.
-        let _memory = NoIo::begin();
-        match presence::change(path.to_bytes()) {
-            Change::All => list_all(),
-            Change::Kind(kind) => {
-                list_kind(kind);
-                AGENTS.lock().look(Some(kind));
-            }
-            Change::Device(kind, id) => list_device(kind, id),
-            Change::Nothing => {}
-        }
-    }
-}
-
-/// Lists the devices of all types, and has all that are known looked at.
-fn list_all() {
-    match until_answered(|| store::list(c"device", c"")) {
-        Ok(kinds) => {
-            for kind in &kinds {
-                list_kind(kind.to_bytes());
-            }
-        }
-        // There is no device.
-        Err(error) if error == ENOENT => {}
-        Err(error) => pr_warn!("bus: cannot list the devices ({:?})\n", error),
-    }
-    let mut agents = AGENTS.lock();
-    agents.look(None);
-    agents.listed = true;
-}
-
-/// Sees to it that each device of a type has an agent.
-fn list_kind(kind: &[u8]) {
-    if !presence::is_name(kind) {
-        return;
-    }
-    let Ok(name) = CString::try_from_fmt(fmt!("{}", BStr::from_bytes(kind))) else {
-        return;
-    };
-    match until_answered(|| store::list(c"device", &name)) {
-        Ok(ids) => {
-            for id in &ids {
-                list_device(kind, id.to_bytes());
-            }
-        }
-        Err(error) if error == ENOENT => {}
-        Err(error) => pr_warn!("bus: cannot list the {} devices ({:?})\n", &*name, error),
-    }
-}
-
-/// Has a device looked at.
-fn list_device(kind: &[u8], id: &[u8]) {
-    if !presence::is_device(kind, id) {
-        return;
-    }
-    let mut agents = AGENTS.lock();
-    match agents.of(kind, id) {
-        Ok(agent) => agents.order(&agent, Order::Look),
-        Err(error) => pr_warn!(
-            "bus: cannot take on {}/{} ({:?})\n",
-            BStr::from_bytes(kind),
-            BStr::from_bytes(id),
-            error
-        ),
-    }
 }
 
 /// Registers a driver.
@@ -395,9 +299,12 @@ impl Drop for Bus {
         for agent in &list {
             agent.forget_otherend();
         }
-        // SAFETY: There is one if `start` came that far, and it takes null as well. Waits for all agents; none gets an
-        // order any more.
-        unsafe { bindings::rxen_bus_queue_destroy() };
+        // SAFETY: There is a queue if `start` came that far, and it takes null as well. Waits for all agents; none gets
+        // an order any more, and none has one for later.
+        unsafe {
+            bindings::rxen_bus_later_cancel();
+            bindings::rxen_bus_queue_destroy();
+        }
         for agent in &list {
             agent.end();
         }
@@ -408,6 +315,11 @@ impl Drop for Bus {
             );
         }
     }
+}
+
+/// Has the driver of a device told of the other end's state once more; see `Device::look_again`.
+pub(super) fn look_again(device: &Device, reason: Error) -> bool {
+    agent_of(device).again(Order::Meet, reason)
 }
 
 /// The agent of a device of this bus.

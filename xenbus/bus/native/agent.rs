@@ -13,9 +13,13 @@
 //! | [`otherend`] | knows who the other end is, and watches its state                   |
 //! | [`binding`]  | binds and unbinds drivers for the driver core                       |
 //!
-//! Lock order: `present`, then the driver core's device lock, then `calls`, then `state`.
+//! Lock order: `present`, then the driver core's device lock, then `calls`, then `state`; the list of all agents is the
+//! last.
 
-use super::Device;
+use super::{
+    again,
+    Device, //
+};
 use crate::store::native::NoIo;
 use kernel::{
     new_mutex,
@@ -70,6 +74,10 @@ pub(super) struct Agent {
     orders: Orders,
     /// Orders that were put off because the device is parked.
     put_off: Orders,
+    /// Orders that are given again after a while, because they could not be carried out.
+    later: Orders,
+    /// The log has a line about that.
+    told: Atomic<bool>,
     /// The work runs.
     at_work: Atomic<bool>,
     /// An order for all may be being carried out.
@@ -118,6 +126,8 @@ impl Agent {
                 work <- new_work!("Agent::work"),
                 orders: Orders::none(),
                 put_off: Orders::none(),
+                later: Orders::none(),
+                told: Atomic::new(false),
                 at_work: Atomic::new(false),
                 at_order: Atomic::new(false),
                 behind: Atomic::new(false),
@@ -163,7 +173,7 @@ impl Agent {
 
     /// Whether it has something to do that it has not begun.
     pub(super) fn has_orders(&self) -> bool {
-        self.orders.any() || self.put_off.any()
+        self.orders.any() || self.put_off.any() || self.later.any()
     }
 
     /// Whether it has nothing to do.
@@ -171,9 +181,10 @@ impl Agent {
         !self.has_orders() && !self.at_work.load(Acquire)
     }
 
-    /// Whether an order for all has not been carried out.
+    /// Whether an order for all has not been carried out. With the list of all agents locked.
     pub(super) fn is_busy(&self) -> bool {
-        self.orders.has(Order::TO_ALL) || self.at_order.load(Acquire)
+        let is_ordered = self.orders.has(Order::TO_ALL) || self.later.has(Order::TO_ALL);
+        is_ordered || self.at_order.load(Acquire)
     }
 
     /// Whether the device was connected before a restore and is not yet so again.
@@ -184,16 +195,45 @@ impl Agent {
     /// Gives an order. Does not sleep.
     pub(super) fn order(self: &Arc<Self>, order: Order) {
         self.orders.add(order.bit());
+        self.start();
+    }
+
+    /// Gives an order that [`Self::order_put_off`] gives again.
+    pub(super) fn order_later(&self, order: Order) {
+        self.later.add(order.bit());
+    }
+
+    /// Gives the orders again that could not be carried out. With the list of all agents locked.
+    pub(super) fn order_put_off(self: &Arc<Self>) {
+        let orders = self.later.take();
+        if orders != 0 {
+            self.orders.add(orders);
+            self.start();
+        }
+    }
+
+    /// Has the work run.
+    fn start(self: &Arc<Self>) {
         // SAFETY: The queue exists as long as the bus, and what gives orders is gone before.
         let queue = unsafe { Queue::from_raw(bindings::rxen_bus_queue()) };
         // If it is queued already, it sees the order when it runs.
         let _ = queue.enqueue(self.clone());
     }
 
-    /// Gives an order again that could not be carried out because xenstored gave no answer. False where that is not the
-    /// reason, or where the bus goes.
-    fn again(self: &Arc<Self>, order: Order, reason: Error) -> bool {
-        reason == ETIMEDOUT && super::order_again(self, order)
+    /// Gives an order again that could not be carried out because xenstored gave no answer, or for want of memory. False
+    /// where that is not the reason, or where the bus goes.
+    pub(super) fn again(self: &Arc<Self>, order: Order, reason: Error) -> bool {
+        let ordered = again::order_again(self, order, reason);
+        // A request without an answer is in the log already.
+        if ordered && reason != ETIMEDOUT && !self.told.xchg(true, Relaxed) {
+            pr_warn!(
+                "bus: {}: cannot {} now ({:?}); trying again\n",
+                &*self.nodename,
+                order.name(),
+                reason
+            );
+        }
+        ordered
     }
 
     /// Carries out all orders.
@@ -204,6 +244,9 @@ impl Agent {
             let orders = self.orders.take();
             if orders == 0 {
                 self.at_order.store(false, Release);
+                if !self.later.any() {
+                    self.told.store(false, Relaxed);
+                }
                 return;
             }
             let is_ordered = |order: Order| orders & order.bit() != 0;

@@ -7,6 +7,7 @@ use super::{
         presence,
         State, //
     },
+    again::passes,
     agent_of,
     device::Body,
     Device, //
@@ -103,11 +104,6 @@ fn understand(value: &[u8]) -> State {
     number.map_or(State::Unknown, State::from_number)
 }
 
-/// The state in a folder; Unknown if there is none that can be read and understood.
-pub(super) fn state_of(path: &CStr) -> State {
-    read_state(path).ok().flatten().unwrap_or(State::Unknown)
-}
-
 /// Reads the other end's state; Unknown for a device whose folder is not ours any more: what is at the same path now has
 /// nothing to do with it.
 ///
@@ -122,9 +118,16 @@ pub(super) fn read_otherend_state(device: &Device) -> Result<State> {
     Ok(state.unwrap_or(State::Unknown))
 }
 
-/// As [`read_otherend_state`]; Unknown if it cannot be read.
-pub(in super::super) fn otherend_state(device: &Device) -> State {
-    read_otherend_state(device).unwrap_or(State::Unknown)
+/// As [`read_otherend_state`]; Unknown if there is none, or none that may be read.
+///
+/// # Errors
+///
+/// One that [`passes`]: nobody says what the state is.
+pub(in super::super) fn otherend_state(device: &Device) -> Result<State> {
+    match read_otherend_state(device) {
+        Err(error) if !passes(error) => Ok(State::Unknown),
+        state => state,
+    }
 }
 
 /// Writes our state.
@@ -186,12 +189,18 @@ pub(in super::super) fn fatal(device: &Device, cause: Error, what: fmt::Argument
 
 /// Clears away what an earlier driver has left, before a device is registered: takes leave of the backend in its place,
 /// so that it is ready for a new start. Returns the state that the device is in afterwards.
-pub(super) fn reset(nodename: &CStr, state: State) -> State {
+///
+/// # Errors
+///
+/// One that [`passes`], before anything was done.
+pub(super) fn reset(nodename: &CStr, state: State) -> Result<State> {
     if matches!(state, State::Unknown | State::Initialising | State::Closed) {
-        return state;
+        return Ok(state);
     }
-    let Ok(otherend) = Otherend::read(nodename) else {
-        return state;
+    let otherend = match Otherend::read(nodename) {
+        Ok(otherend) => otherend,
+        Err(error) if passes(error) => return Err(error),
+        Err(_) => return Ok(state),
     };
     pr_info!(
         "bus: {}: state {} of an earlier driver is cleared away\n",
@@ -203,9 +212,10 @@ pub(super) fn reset(nodename: &CStr, state: State) -> State {
         (State::Closed, State::Closed),
     ] {
         let written = store::write(None, nodename, c"state", fmt!("{}", ours.number()));
-        let follows = || {
-            let now = state_of(&otherend.path);
-            now == theirs || matches!(now, State::Closed | State::Unknown)
+        let follows = || match read_state(&otherend.path) {
+            Ok(Some(now)) => now == theirs || matches!(now, State::Closed | State::Unknown),
+            Ok(None) => true,
+            Err(error) => !passes(error),
         };
         if written.is_err() || !super::wait(RESET, follows) {
             pr_warn!(
@@ -215,5 +225,5 @@ pub(super) fn reset(nodename: &CStr, state: State) -> State {
             );
         }
     }
-    State::Closed
+    Ok(State::Closed)
 }

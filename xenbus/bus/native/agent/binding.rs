@@ -86,21 +86,27 @@ impl Agent {
                 }
             }
             dialogue::error(device, ENOENT, fmt!("there is no backend yet"));
-            // An error is in the log.
-            let _ = self.watch_otherend(&mut calls);
+            if let Err(error) = self.watch_otherend(&mut calls) {
+                self.again(Order::Meet, error);
+            }
             return Err(ENODEV);
         }
         let device: ARef<Device> = device.into();
-        let data = (callbacks.probe)(&device).inspect_err(|_| {
-            calls.watch = None;
-            self.set_otherend(&device, &mut calls, None);
+        let data = (callbacks.probe)(&device).inspect_err(|error| {
+            // Then the driver core tries the drivers again. A watch that is there stays: a new one speaks up at once,
+            // and this would go on without a pause.
+            calls.awaited = self.again(Order::Meet, *error);
+            if !calls.awaited {
+                calls.watch = None;
+                self.set_otherend(&device, &mut calls, None);
+            }
         })?;
         calls.bound = Some(Bound {
             callbacks,
             data,
             device,
         });
-        // An error is in the log.
+        // An error is in the log, and it is tried again when the driver is told of the state.
         let _ = self.watch_otherend(&mut calls);
         drop(calls);
         self.order(Order::Meet);

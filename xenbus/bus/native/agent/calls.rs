@@ -11,6 +11,7 @@ use super::{
             },
             State, //
         },
+        again::passes,
         device::Body,
         dialogue::{
             self,
@@ -58,19 +59,23 @@ pub(super) struct Calls {
 impl Agent {
     /// Tells the driver of the other end's state.
     pub(super) fn meet(self: &Arc<Self>) {
-        let calls = self.calls.lock();
-        let Some(bound) = &calls.bound else {
+        let mut calls = self.calls.lock();
+        if calls.bound.is_none() {
             drop(calls);
             self.bind_again();
             return;
+        }
+        if self.is_to_watch_again(&mut calls) {
+            return;
+        }
+        let Some(bound) = &calls.bound else {
+            return;
         };
         let state = match dialogue::read_otherend_state(&bound.device) {
-            Err(error) if error == ETIMEDOUT => {
-                drop(calls);
-                self.again(Order::Meet, error);
-                return;
-            }
-            state => state.unwrap_or(State::Unknown),
+            Ok(state) => state,
+            Err(error) if self.again(Order::Meet, error) => return,
+            // There is none, or it may not be read.
+            Err(_) => State::Unknown,
         };
         // SAFETY: Reads a variable.
         if unsafe { bindings::rxen_is_going_down() } {
@@ -131,12 +136,14 @@ impl Agent {
         calls.watch = None;
         // The new one speaks up at once; that is put off until the driver knows of the restore.
         let found = self.find_otherend(&mut calls);
-        let unanswered =
-            found == Err(ETIMEDOUT) || self.watch_otherend(&mut calls) == Err(ETIMEDOUT);
-        if unanswered {
+        let watched = match found {
+            Err(error) if passes(error) => found,
+            _ => self.watch_otherend(&mut calls),
+        };
+        if let Some(reason) = watched.err().filter(|error| passes(*error)) {
             drop(calls);
             // At rest until then.
-            self.again(Order::Restore, ETIMEDOUT);
+            self.again(Order::Restore, reason);
             return;
         }
         if let (Err(error), Some(bound)) = (found, &calls.bound) {

@@ -4,6 +4,7 @@
 
 use super::{
     super::{
+        again::passes,
         device::Body,
         dialogue::Otherend,
         Device, //
@@ -33,15 +34,15 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is none, `ETIMEDOUT` if xenstored does not say.
+    /// `ENOENT` if there is none; one that [`passes`] if xenstored does not say.
     pub(super) fn find_otherend(&self, calls: &mut Calls) -> Result {
         let Some(bound) = &calls.bound else {
             return Ok(());
         };
         let device = bound.device.clone();
         let (otherend, there) = Otherend::find(&self.nodename);
-        if there == Err(ETIMEDOUT) {
-            return Err(ETIMEDOUT);
+        if let Some(error) = there.err().filter(|error| passes(*error)) {
+            return Err(error);
         }
         self.set_otherend(&device, calls, otherend);
         if there == Ok(true) {
@@ -66,6 +67,18 @@ impl Agent {
         // SAFETY: The path is kept in `calls`, which is locked, until it is replaced here.
         unsafe { Body::of(device).set_otherend(path, domid) };
         drop(old);
+    }
+
+    /// Watches the other end's state where nobody does, because it could not be done before. True if that is to be tried
+    /// once more; the driver is told of the state then.
+    pub(super) fn is_to_watch_again(self: &Arc<Self>, calls: &mut Calls) -> bool {
+        if calls.watch.is_some() {
+            return false;
+        }
+        match self.watch_otherend(calls) {
+            Ok(()) => false,
+            Err(error) => self.again(Order::Meet, error),
+        }
     }
 
     /// Watches the other end's state, if it is known who that is. The log says when that fails.

@@ -13,6 +13,7 @@ use super::{
             },
             State, //
         },
+        again::passes,
         device::{
             self,
             Body, //
@@ -74,7 +75,7 @@ impl Agent {
 
     /// Compares what xenstore says with what is known.
     fn compare(&self, device: Option<&ARef<Device>>) -> Result<(Step, State)> {
-        let same_otherend = self.is_same_otherend();
+        let same_otherend = self.is_same_otherend()?;
         // Whether the state was set back can only be told while it is not written.
         let _state = self.state.lock();
         let exists = dialogue::exists(&self.nodename)?;
@@ -90,17 +91,36 @@ impl Agent {
         Ok((presence::step(known, seen, first), state))
     }
 
-    /// Whether xenstore names the other end that is known, if one is.
-    fn is_same_otherend(&self) -> bool {
-        match &self.calls.lock().otherend {
-            Some(known) => Otherend::read(&self.nodename).map_or(true, |now| *known == now),
-            None => true,
+    /// Whether xenstore names the other end that is known, if one is. Where it names none, that says nothing.
+    ///
+    /// # Errors
+    ///
+    /// One that [`passes`] if xenstored does not say.
+    fn is_same_otherend(&self) -> Result<bool> {
+        let calls = self.calls.lock();
+        let Some(known) = &calls.otherend else {
+            return Ok(true);
+        };
+        match Otherend::read(&self.nodename) {
+            Ok(now) => Ok(*known == now),
+            Err(error) if passes(error) => Err(error),
+            Err(_) => Ok(true),
         }
     }
 
     /// Registers the device.
     fn create(self: &Arc<Self>, present: &mut Option<ARef<Device>>, state: State) {
-        let state = dialogue::reset(&self.nodename, state);
+        let state = match dialogue::reset(&self.nodename, state) {
+            Ok(state) => state,
+            Err(error) => {
+                // Only a device of the first listing can have such a state.
+                self.first.store(true, Relaxed);
+                if self.again(Order::Look, error) {
+                    return;
+                }
+                state
+            }
+        };
         match device::create(self.clone(), state) {
             Ok(device) => *present = Some(device),
             Err(error) => pr_err!("bus: cannot register {} ({:?})\n", &*self.nodename, error),
@@ -153,21 +173,23 @@ impl Agent {
 
     /// Whether the other end that a driver waits for is there.
     ///
-    /// Only another one is watched anew: a new watch speaks up at once, and this would be asked without end.
+    /// Only another one is watched anew, and one that could not be watched: a new watch speaks up at once, and this would
+    /// be asked without end.
     fn has_arrived(self: &Arc<Self>, device: &Device) -> bool {
         let mut calls = self.calls.lock();
         if !calls.awaited {
             return false;
         }
         let (now, there) = Otherend::find(&self.nodename);
-        if now != calls.otherend {
-            self.set_otherend(device, &mut calls, now);
-            // An error is in the log.
-            let _ = self.watch_otherend(&mut calls);
+        if let Err(error) = there {
+            if self.again(Order::Meet, error) {
+                return false;
+            }
         }
-        there.unwrap_or_else(|error| {
-            self.again(Order::Meet, error);
-            false
-        })
+        if now != calls.otherend {
+            calls.watch = None;
+            self.set_otherend(device, &mut calls, now);
+        }
+        !self.is_to_watch_again(&mut calls) && there == Ok(true)
     }
 }

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device for which there were no grant references or event channels left connects anew once there may be some.
+//!
+//! The frontend has failed and goes through the usual handshake. When the backend is closed and there are references
+//! again, it says Initialising; a backend that is still online answers with InitWait, upon which the frontend connects as
+//! it always does. That there are references only means that they could be had just then, so each time the wait is
+//! longer; an event channel is simply tried again after that time.
+
+use super::{
+    Device,
+    State, //
+};
+use crate::grant::{
+    Wait,
+    Waiter, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    types::Opaque, //
+};
+use rxen_bindings as bindings;
+
+/// How long to wait before the first attempt. Each further one waits twice as long, up to `DOUBLED` times.
+const FIRST_MS: c_uint = 1000;
+/// How often the time is doubled at the most.
+const DOUBLED: u32 = 6;
+
+/// What the device waits for.
+struct Wanted {
+    /// How many references, while it waits for some.
+    count: Option<usize>,
+    /// Attempts since the device was connected last.
+    attempts: u32,
+    /// The backend is closed, and so are we.
+    closed: bool,
+    wait: Option<Wait>,
+}
+
+/// What the work is done with.
+#[repr(C)]
+#[pin_data]
+struct Body {
+    // First, so that it leads to the rest.
+    #[pin]
+    work: Opaque<bindings::delayed_work>,
+    device: ARef<Device>,
+    /// There were references.
+    free: Atomic<bool>,
+    #[pin]
+    wanted: Mutex<Wanted>,
+}
+
+// SAFETY: The work is only touched by the kernel's work queue code, which synchronises by itself.
+unsafe impl Send for Body {}
+// SAFETY: As above.
+unsafe impl Sync for Body {}
+
+impl Body {
+    /// Has the work run after a time, sooner where it was to run later. Any context.
+    fn schedule(&self, milliseconds: c_uint) {
+        // SAFETY: Initialised in `Comeback::new`, and cancelled before it is freed.
+        unsafe { bindings::rxen_bus_delayed_work_schedule(self.work.get(), milliseconds) }
+    }
+
+    /// Begins to wait for references, or connects anew.
+    fn run(self: Arc<Self>) {
+        let mut wanted = self.wanted.lock();
+        let Some(count) = wanted.count else {
+            return;
+        };
+        if !self.free.load(Acquire) {
+            if wanted.wait.is_none() {
+                match Wait::new(count, self.clone()) {
+                    Ok(wait) => wanted.wait = Some(wait),
+                    Err(_) => self.schedule(FIRST_MS << DOUBLED),
+                }
+            }
+            return;
+        }
+        if !wanted.closed {
+            // `Comeback::note` has this run once more.
+            return;
+        }
+        wanted.count = None;
+        let wait = wanted.wait.take();
+        drop(wanted);
+        // Waits for a call in progress, which takes no lock.
+        drop(wait);
+        dev_info!(
+            (*self.device).as_ref(),
+            "connecting anew: there may be grant references and event channels now\n"
+        );
+        // An error is in the log.
+        let _ = self.device.switch_state(State::Initialising);
+    }
+}
+
+impl Waiter for Body {
+    fn references_free(&self) {
+        self.free.store(true, Release);
+        self.schedule(0);
+    }
+}
+
+/// See the module. Dropping it ends the wait, as [`Self::end`] does.
+pub struct Comeback(Arc<Body>);
+
+impl Comeback {
+    /// For a device that has failed to find nothing yet.
+    pub fn new(device: ARef<Device>) -> Result<Self> {
+        let body = Arc::pin_init(
+            pin_init!(Body {
+                work: Opaque::zeroed(),
+                device,
+                free: Atomic::new(false),
+                wanted <- new_mutex!(Wanted {
+                    count: None,
+                    attempts: 0,
+                    closed: false,
+                    wait: None,
+                }),
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: Zeroed memory that nobody else knows yet, pinned until it is cancelled.
+        unsafe { bindings::rxen_bus_delayed_work_init(body.work.get(), Some(run)) };
+        Ok(Self(body))
+    }
+
+    /// The device has failed because there were not so many references, or no event channel. In a callback of
+    /// [`super::Driver`].
+    pub fn want(&self, count: usize) {
+        self.forget();
+        let mut wanted = self.0.wanted.lock();
+        let doubled = wanted.attempts.min(DOUBLED);
+        self.0.free.store(false, Release);
+        wanted.count = Some(count);
+        wanted.attempts = doubled + 1;
+        wanted.closed = false;
+        drop(wanted);
+        self.0.schedule(FIRST_MS << doubled);
+    }
+
+    /// Notes whether backend and frontend are closed now. In a callback of [`super::Driver`].
+    pub fn note(&self, closed: bool) {
+        let mut wanted = self.0.wanted.lock();
+        wanted.closed = closed;
+        let is_due = closed && wanted.count.is_some() && self.0.free.load(Acquire);
+        drop(wanted);
+        if is_due {
+            self.0.schedule(0);
+        }
+    }
+
+    /// The device is connected: the next failure is the first one again. In a callback of [`super::Driver`].
+    pub fn connected(&self) {
+        self.forget();
+        self.0.wanted.lock().attempts = 0;
+    }
+
+    /// Waits for nothing any more, for instance because another backend is about to begin. May sleep.
+    pub fn forget(&self) {
+        let mut wanted = self.0.wanted.lock();
+        wanted.count = None;
+        let wait = wanted.wait.take();
+        drop(wanted);
+        drop(wait);
+    }
+
+    /// As [`Self::forget`], and waits for what is under way: our state is not changed until the next [`Self::want`]. Before
+    /// a connection is set up, and when the device goes.
+    pub fn end(&self) {
+        self.forget();
+        // SAFETY: Initialised in `new`; as nothing is waited for, nothing schedules it any more.
+        unsafe { bindings::rxen_bus_delayed_work_cancel(self.0.work.get()) };
+    }
+}
+
+impl Drop for Comeback {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Called by the kernel's work queue.
+unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+    // SAFETY: Only the works of bodies, of which they are the first field, have this function. A body is in an `Arc`, of
+    // which a `Comeback` has a reference until it has cancelled the work.
+    let body = unsafe { ArcBorrow::from_raw(work.cast_const().cast::<Body>()) };
+    Arc::from(body).run();
+}
