@@ -15,12 +15,15 @@ pub mod unplug;
 /// As in the kernel, where one uses the other.
 #[path = "../../../../xenbus/bus"]
 pub mod bus {
+    #[path = "native/dialogue/otherend.rs"]
+    pub mod otherend;
     #[path = "presence.rs"]
     pub mod presence;
     #[path = "state.rs"]
     pub mod state;
 }
 pub use bus::{
+    otherend,
     presence,
     state, //
 };
