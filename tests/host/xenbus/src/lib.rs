@@ -36,11 +36,15 @@ pub mod store {
     pub use super::value;
 
     pub mod backlog;
+    pub mod dispatch;
+    pub mod exchange;
     pub mod framer;
     pub mod listing;
     pub mod matcher;
+    pub mod phase;
     pub mod retry;
     pub mod ring;
+    pub mod session;
     pub mod wire;
 }
 
