@@ -127,14 +127,13 @@ impl State {
 
     /// Adds a request to those that are sent. Gives it back where there is no room.
     pub(super) fn add(&mut self, request: Arc<Request>) -> Result<(), Arc<Request>> {
-        let requests = &mut self.session.requests;
-        if request.is_of_program() && requests.len() >= SLOTS - KERNEL_SLOTS {
+        let session = &mut self.session;
+        if request.is_of_program() && session.requests.len() >= SLOTS - KERNEL_SLOTS {
             return Err(request);
         }
         let (kind, transaction) = (request.kind, request.transaction);
-        let deadline = self.session.deadline(now_ms());
-        let requests = &mut self.session.requests;
-        requests.add(kind, transaction, request, deadline)?;
+        let deadline = session.deadline(now_ms());
+        session.requests.add(kind, transaction, request, deadline)?;
         Ok(())
     }
 
