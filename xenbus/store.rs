@@ -16,6 +16,8 @@ use kernel::{
 };
 
 pub mod backlog;
+pub mod dispatch;
+pub mod exchange;
 pub mod framer;
 #[cfg(CONFIG_XEN)]
 mod hosted;
@@ -24,8 +26,10 @@ pub mod listing;
 pub mod matcher;
 pub(crate) mod native;
 mod owner;
+pub mod phase;
 pub mod retry;
 pub mod ring;
+pub mod session;
 pub mod value;
 pub mod wire;
 

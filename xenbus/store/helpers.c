@@ -3,6 +3,7 @@
 #include <linux/errno.h>
 #include <linux/jiffies.h>
 #include <linux/sched/mm.h>
+#include <linux/timer.h>
 #include <linux/workqueue.h>
 
 #include "helpers.h"
@@ -51,7 +52,12 @@ void rxen_store_event(void)
 /* So long after the last time that this is called, which is whenever messages are moved. */
 void rxen_store_tick(unsigned int milliseconds)
 {
-	mod_delayed_work(store_queue, &store_tick, msecs_to_jiffies(milliseconds));
+	unsigned long delay = msecs_to_jiffies(milliseconds);
+
+	/* A look that is not urgent wakes nobody by itself. */
+	if (milliseconds > 1000)
+		delay = round_jiffies_relative(delay);
+	mod_delayed_work(store_queue, &store_tick, delay);
 }
 
 struct workqueue_struct *rxen_store_watches(void)

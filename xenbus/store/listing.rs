@@ -8,6 +8,10 @@
 /// Bytes that a list may have at the most, in all its parts.
 pub const LIST_MAX: usize = 1 << 20;
 
+/// Parts that are fetched of a list at the most, those before the node changed as well. xenstored fills a part as far as
+/// whole names go, so the longest list has fewer than 600; this is enough for some new beginnings.
+pub const PARTS_MAX: u32 = 4096;
+
 /// The list is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -63,6 +67,7 @@ pub struct Parts {
     // Digits, as xenstored gave them.
     generation: Option<([u8; 20], usize)>,
     offset: usize,
+    count: u32,
 }
 
 impl Parts {
@@ -71,6 +76,7 @@ impl Parts {
         Self {
             generation: None,
             offset: 0,
+            count: 0,
         }
     }
 
@@ -83,15 +89,23 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if it is none, is empty without being the last, or the list gets longer than [`LIST_MAX`].
+    /// [`Malformed`] if it is none, is empty without being the last, or the list gets longer than [`LIST_MAX`] or has
+    /// more parts than [`PARTS_MAX`].
     pub fn add<'a>(&mut self, payload: &'a [u8]) -> Result<Part<'a>, Malformed> {
+        if self.count >= PARTS_MAX {
+            return Err(Malformed);
+        }
+        self.count += 1;
         let end = payload.iter().position(|byte| *byte == 0);
         let (number, rest) = end
             .and_then(|end| payload.split_at_checked(end))
             .ok_or(Malformed)?;
         let names = rest.get(1..).ok_or(Malformed)?;
         if !self.same_generation(number)? {
-            *self = Self::new();
+            *self = Self {
+                count: self.count,
+                ..Self::new()
+            };
             return Ok(Part::Changed);
         }
         // The list ends with an empty name, which is no part of it.

@@ -113,6 +113,13 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
             .count()
     }
 
+    /// How many of these somebody waits for.
+    pub fn awaited(&self) -> usize {
+        self.entries()
+            .filter(|entry| entry.progress != Progress::Waiting && !entry.given_up)
+            .count()
+    }
+
     /// Adds a request; its number is in the header that is sent. Gives it back where there is no room.
     pub fn add(
         &mut self,

@@ -6,7 +6,7 @@
 //! |----------------|------------------------------------------------------------------------------------------|
 //! | `link`         | the shared page                                                                          |
 //! | `connection`   | requests in flight, time limits, holding still for a suspend                             |
-//! | `state`        | messages in and out, what happens when the ring is out of order                          |
+//! | `state`        | the session with xenstored, over ring and event channel                                  |
 //! | `failure`      | why a connection cannot go on                                                            |
 //! | `request`      | one request and its answer                                                               |
 //! | `watch`        | watches and their handlers                                                               |

@@ -12,7 +12,10 @@ use super::{
     device::Body,
     Device, //
 };
-use crate::store;
+use crate::store::{
+    self,
+    value::BadValue, //
+};
 use kernel::{
     fmt,
     prelude::*,
@@ -20,6 +23,12 @@ use kernel::{
     time::Delta, //
 };
 use rxen_bindings as bindings;
+
+// In the tests it is a module of its own crate.
+#[allow(unreachable_pub)]
+mod otherend;
+
+const _: () = assert!(*otherend::DOMIDS.end() + 1 == bindings::DOMID_FIRST_RESERVED as u64);
 
 /// How long a backend may take for each step when the state of an earlier driver is cleared away.
 const RESET: Delta = Delta::from_secs(5);
@@ -40,16 +49,23 @@ impl PartialEq for Otherend {
 
 impl Otherend {
     /// Reads who is the other end of a device.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if one of the nodes is absent, `EINVAL` after a line in the log if one says nothing that can be, and what
+    /// xenstored says.
     pub(super) fn read(nodename: &CStr) -> Result<Self> {
-        let highest = u64::from(bindings::DOMID_FIRST_RESERVED) - 1;
-        let domid = store::read_number(nodename, c"backend-id", 0..=highest)?.ok_or(ENOENT)?;
-        let path = store::read(nodename, c"backend")?;
-        if path.is_empty() || path.contains(&0) {
-            return Err(EINVAL);
-        }
+        let read = |node| store::read(nodename, node);
+        let (domid, path) = (read(c"backend-id")?, read(c"backend")?);
+        let bad = |node, why: BadValue| {
+            pr_err!("bus: {nodename}: {node}: {why:?}, so the other end is unknown\n");
+            EINVAL
+        };
+        let domid = otherend::domid(&domid).map_err(|why| bad("backend-id", why))?;
+        let path = otherend::path(&path).map_err(|why| bad("backend", why))?;
         Ok(Self {
-            path: CString::try_from_fmt(fmt!("{}", path.as_str()?))?,
-            domid: u16::try_from(domid).map_err(|_| EINVAL)?,
+            path: CString::try_from_fmt(fmt!("{path}"))?,
+            domid,
         })
     }
 

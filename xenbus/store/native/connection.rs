@@ -7,7 +7,10 @@
 //! open file, an event is put into the backlog of its watch, and the handlers run elsewhere.
 
 use super::{
-    super::Transaction,
+    super::{
+        phase::Phase,
+        Transaction, //
+    },
     link::Link,
     now_ms,
     report::COUNTERS,
@@ -15,11 +18,7 @@ use super::{
         Answer,
         Request, //
     },
-    state::{
-        self,
-        Phase,
-        State, //
-    },
+    state::State,
     watch::Watches, //
 };
 use crate::evtchn::Channel;
@@ -109,16 +108,13 @@ impl Connection {
         if state.parked {
             return false;
         }
-        let now = now_ms();
-        if let Err(failure) = state.step(&self.watches, now, self.limit) {
-            state.fail(failure, now, self.limit);
-        }
-        state.expire(now, self.limit);
-        if let Some(tick) = state.tick() {
+        state.round(&self.watches);
+        let has_channel = state.channel.is_some();
+        if let Some(tick) = state.session.tick(has_channel, self.watches.len() > 0) {
             // SAFETY: The queues exist as long as a connection that is not closed.
             unsafe { bindings::rxen_store_tick(tick) };
         }
-        core::mem::take(&mut state.rewatch)
+        core::mem::take(&mut state.session.rewatch)
     }
 
     /// Has all watches registered again, soon and elsewhere.
@@ -131,14 +127,14 @@ impl Connection {
 
     /// Changes whenever xenstored has said something.
     pub(super) fn heard(&self) -> u64 {
-        self.state.lock().heard
+        self.state.lock().session.heard
     }
 
     /// Has all watches registered again with the first message of xenstored since `heard` was read.
     pub(super) fn owe_watches(self: &Arc<Self>, heard: u64) {
         let mut state = self.state.lock();
-        if state.heard == heard {
-            state.owes_watches = true;
+        if state.session.heard == heard {
+            state.session.owes_watches = true;
         } else {
             drop(state);
             self.register_again();
@@ -156,15 +152,15 @@ impl Connection {
         let mut patience = self.limit / 5;
         loop {
             let mut state = self.state.lock();
-            match state.phase {
+            match state.session.phase() {
                 Phase::Open | Phase::Reconnecting { .. } => {}
                 Phase::Broken => return Err(EIO),
                 Phase::Closed => return Err(ENODEV),
             }
-            if request.transaction != 0 && connection != state.connection {
+            if request.transaction != 0 && connection != state.session.connection {
                 return Err(EAGAIN);
             }
-            match state.add(request, now_ms() + u64::from(self.limit)) {
+            match state.add(request) {
                 Ok(()) => break,
                 Err(back) => request = back,
             }
@@ -189,7 +185,7 @@ impl Connection {
                 continue;
             }
             let this = |other: &Arc<Request>| Arc::ptr_eq(other, request);
-            state.requests.give_up(this, |_| {});
+            state.session.requests.give_up(this, |_| {});
             drop(state);
             return request.wait(0).unwrap_or(Err(ETIMEDOUT));
         }
@@ -197,17 +193,17 @@ impl Connection {
 
     /// A transaction was opened.
     pub(super) fn opened(&self, transaction: &Transaction) {
-        let mut state = self.state.lock();
-        if transaction.connection == state.connection {
-            state.transactions += 1;
+        let session = &mut self.state.lock().session;
+        if transaction.connection == session.connection {
+            session.transactions = session.transactions.saturating_add(1);
         }
     }
 
     /// A transaction has come to its end, one way or another.
     pub(super) fn ended(&self, transaction: &Transaction) {
-        let mut state = self.state.lock();
-        if transaction.connection == state.connection {
-            state.transactions = state.transactions.saturating_sub(1);
+        let session = &mut self.state.lock().session;
+        if transaction.connection == session.connection {
+            session.transactions = session.transactions.saturating_sub(1);
         }
     }
 
@@ -217,22 +213,29 @@ impl Connection {
     ///
     /// `ETIME` if so many milliseconds are not enough; then nothing is held back.
     pub(super) fn park(&self, limit: u32) -> Result {
-        self.state.lock().holding = true;
+        self.state.lock().session.holding = true;
         let until = now_ms() + u64::from(limit);
         loop {
             let _ = self.pump();
             let mut state = self.state.lock();
-            if state.is_quiet() {
+            if state.session.is_quiet() {
                 state.parked = true;
                 return Ok(());
             }
             if now_ms() >= until {
+                let session = &mut state.session;
+                let middle = if session.is_between_messages() {
+                    ""
+                } else {
+                    ", and xenstored is in the middle of a message"
+                };
                 pr_err!(
-                    "xenstore: not ready for a suspend: {} requests without reply, {} open transactions\n",
-                    state.requests.in_flight(),
-                    state.transactions
+                    "xenstore: not ready for a suspend: {} requests without reply, {} open transactions{}\n",
+                    session.requests.in_flight(),
+                    session.transactions,
+                    middle
                 );
-                state.holding = false;
+                session.holding = false;
                 return Err(ETIME);
             }
             drop(state);
@@ -243,10 +246,9 @@ impl Connection {
     /// Goes on with the same connection.
     pub(super) fn unpark(&self) {
         let mut state = self.state.lock();
-        state.holding = false;
+        state.session.holding = false;
         state.parked = false;
-        let deadline = now_ms() + u64::from(self.limit);
-        state.requests.prolong(deadline);
+        state.session.go_on(now_ms());
     }
 
     /// Takes the channel of the former connection away, so that it can be dropped where that may wait.
@@ -258,20 +260,13 @@ impl Connection {
 
     /// Goes on with a new ring. What was sent and has no reply is sent again.
     pub(super) fn replace(&self, link: Link) {
-        let phase = state::first_phase(&link, self.limit);
-        let mut state = self.state.lock();
-        let former = state.link.replace(link);
-        state.phase = phase;
-        state.begin();
-        drop(state);
+        let former = self.state.lock().replace(link);
         drop(former);
     }
 
     /// Gives up: all requests end in an error.
     pub(super) fn give_up(&self) {
-        let mut state = self.state.lock();
-        state.phase = Phase::Broken;
-        state.requests.clear(|request| request.answer(Err(EIO)));
+        self.state.lock().give_up();
     }
 
     /// Waits until nothing is under way, for so many milliseconds at the most, then lets go of ring and channel.
@@ -280,16 +275,15 @@ impl Connection {
         loop {
             let _ = self.pump();
             let state = self.state.lock();
-            if state.is_drained() || state.phase != Phase::Open || now_ms() >= until {
+            let session = &state.session;
+            if session.is_drained() || session.phase() != Phase::Open || now_ms() >= until {
                 break;
             }
             drop(state);
             fsleep(Delta::from_millis(5));
         }
         let mut state = self.state.lock();
-        state.phase = Phase::Closed;
-        state.requests.clear(|request| request.answer(Err(ENODEV)));
-        let (channel, link) = (state.channel.take(), state.link.take());
+        let (channel, link) = (state.channel.take(), state.close());
         drop(state);
         drop(channel);
         drop(link);

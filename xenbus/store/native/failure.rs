@@ -3,36 +3,11 @@
 //! Why the connection to xenstored cannot go on, in words.
 
 use super::super::{
-    framer::TooLong,
+    exchange::Failure,
     ring::Corrupt, //
 };
 use kernel::fmt;
 use rxen_bindings as bindings;
-
-/// Why the connection cannot go on.
-#[derive(Clone, Copy)]
-pub(super) enum Failure {
-    /// The ring is out of order.
-    Ring(Corrupt),
-    /// A message is longer than messages are.
-    TooLong(TooLong),
-    /// xenstored says that it does not serve this connection any more, with one of `XENSTORE_ERROR_*`.
-    Server(u32),
-    /// It was asked for a new connection and does not make one.
-    NoReconnect,
-}
-
-impl From<Corrupt> for Failure {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Ring(corrupt)
-    }
-}
-
-impl From<TooLong> for Failure {
-    fn from(long: TooLong) -> Self {
-        Self::TooLong(long)
-    }
-}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +30,10 @@ impl fmt::Display for Failure {
             }
             Self::Server(other) => write!(f, "it says error {other}"),
             Self::NoReconnect => write!(f, "it does not make a new connection"),
+            Self::Stalled(milliseconds) => write!(
+                f,
+                "it has stopped in the middle of a message, {milliseconds} ms ago"
+            ),
         }
     }
 }

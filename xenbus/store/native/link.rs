@@ -2,12 +2,15 @@
 
 //! The page that is shared with xenstored.
 
-use super::super::ring::{
-    Corrupt,
-    Incoming,
-    Outgoing,
-    Span,
-    SIZE, //
+use super::super::{
+    exchange::Ring,
+    ring::{
+        Corrupt,
+        Incoming,
+        Outgoing,
+        Span,
+        SIZE, //
+    }, //
 };
 use core::{
     mem::offset_of,
@@ -76,23 +79,6 @@ impl Link {
         Ok(link)
     }
 
-    /// Takes over the indices that are in the ring.
-    pub(super) fn attach(&mut self) -> Result<(), Corrupt> {
-        // After a reconnection: its end before the indices.
-        // SAFETY: A memory barrier.
-        unsafe { bindings::rxen_virt_rmb() };
-        let outgoing = Outgoing::attach(
-            self.load(Field::RequestConsumer),
-            self.load(Field::RequestProducer),
-        )?;
-        let incoming = Incoming::attach(
-            self.load(Field::ReplyConsumer),
-            self.load(Field::ReplyProducer),
-        )?;
-        (self.outgoing, self.incoming) = (outgoing, incoming);
-        Ok(())
-    }
-
     /// Skips what has come: it is of a former connection, and a new one begins with a new message.
     pub(super) fn skip(&mut self) {
         // While the server makes the ring anew, it is not ours to write.
@@ -101,79 +87,6 @@ impl Link {
         }
         let consumer = self.incoming.skip();
         self.store(Field::ReplyConsumer, consumer);
-    }
-
-    /// Copies the next bytes out of the ring; 0 if there are none.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Corrupt> {
-        let (consumer, producer) = (
-            self.load(Field::ReplyConsumer),
-            self.load(Field::ReplyProducer),
-        );
-        let Some(span) = self.incoming.data(consumer, producer)? else {
-            return Ok(0);
-        };
-        // The index before the bytes.
-        // SAFETY: A memory barrier.
-        unsafe { bindings::rxen_virt_rmb() };
-        let length = span.length.min(buffer.len());
-        for (place, byte) in buffer.iter_mut().zip(self.bytes(SIZE as usize, span)) {
-            // SAFETY: The byte lies in the page. The other end may write it at the same time: volatile, and read once.
-            *place = unsafe { byte.read_volatile() };
-        }
-        // The bytes before the index that gives their room back.
-        // SAFETY: A memory barrier.
-        unsafe { bindings::rxen_virt_mb() };
-        let consumer = self.incoming.read(length);
-        self.store(Field::ReplyConsumer, consumer);
-        Ok(length)
-    }
-
-    /// Copies bytes into the ring; returns how many it had room for.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<usize, Corrupt> {
-        let (consumer, producer) = (
-            self.load(Field::RequestConsumer),
-            self.load(Field::RequestProducer),
-        );
-        let Some(span) = self.outgoing.room(consumer, producer)? else {
-            return Ok(0);
-        };
-        // The index that gives the room before what is written there.
-        // SAFETY: A memory barrier.
-        unsafe { bindings::rxen_virt_mb() };
-        let length = span.length.min(bytes.len());
-        for (byte, place) in bytes.iter().zip(self.bytes(0, span)) {
-            // SAFETY: The byte lies in the page, in a part that the other end does not look at yet.
-            unsafe { place.write_volatile(*byte) };
-        }
-        // The bytes before the index.
-        // SAFETY: A memory barrier.
-        unsafe { bindings::rxen_virt_wmb() };
-        let producer = self.outgoing.wrote(length);
-        self.store(Field::RequestProducer, producer);
-        Ok(length)
-    }
-
-    /// Whether xenstored has said that it does not serve this connection any more, and why.
-    pub(super) fn error(&self) -> Option<u32> {
-        if self.load(Field::Features) & bindings::XENSTORE_SERVER_FEATURE_ERROR == 0 {
-            return None;
-        }
-        Some(self.load(Field::Error)).filter(|error| *error != bindings::XENSTORE_ERROR_NONE)
-    }
-
-    /// Whether xenstored can give this connection a new beginning.
-    pub(super) fn can_reconnect(&self) -> bool {
-        self.load(Field::Features) & bindings::XENSTORE_SERVER_FEATURE_RECONNECTION != 0
-    }
-
-    /// Asks for it. Nothing in the page but [`Self::is_reconnecting`] means anything until that is over.
-    pub(super) fn reconnect(&mut self) {
-        self.store(Field::Connection, bindings::XENSTORE_RECONNECT);
-    }
-
-    /// Whether a new beginning was asked for, by us or before us, and has not been made.
-    pub(super) fn is_reconnecting(&self) -> bool {
-        self.can_reconnect() && self.load(Field::Connection) != bindings::XENSTORE_CONNECTED
     }
 
     /// The addresses of a piece of the buffer that begins at `buffer`.
@@ -205,6 +118,91 @@ impl Link {
                 .cast::<u32>()
                 .write_volatile(value)
         }
+    }
+}
+
+impl Ring for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Corrupt> {
+        let (consumer, producer) = (
+            self.load(Field::ReplyConsumer),
+            self.load(Field::ReplyProducer),
+        );
+        let Some(span) = self.incoming.data(consumer, producer)? else {
+            return Ok(0);
+        };
+        // The index before the bytes.
+        // SAFETY: A memory barrier.
+        unsafe { bindings::rxen_virt_rmb() };
+        let length = span.length.min(buffer.len());
+        for (place, byte) in buffer.iter_mut().zip(self.bytes(SIZE as usize, span)) {
+            // SAFETY: The byte lies in the page. The other end may write it at the same time: volatile, and read once.
+            *place = unsafe { byte.read_volatile() };
+        }
+        // The bytes before the index that gives their room back.
+        // SAFETY: A memory barrier.
+        unsafe { bindings::rxen_virt_mb() };
+        let consumer = self.incoming.read(length);
+        self.store(Field::ReplyConsumer, consumer);
+        Ok(length)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Corrupt> {
+        let (consumer, producer) = (
+            self.load(Field::RequestConsumer),
+            self.load(Field::RequestProducer),
+        );
+        let Some(span) = self.outgoing.room(consumer, producer)? else {
+            return Ok(0);
+        };
+        // The index that gives the room before what is written there.
+        // SAFETY: A memory barrier.
+        unsafe { bindings::rxen_virt_mb() };
+        let length = span.length.min(bytes.len());
+        for (byte, place) in bytes.iter().zip(self.bytes(0, span)) {
+            // SAFETY: The byte lies in the page, in a part that the other end does not look at yet.
+            unsafe { place.write_volatile(*byte) };
+        }
+        // The bytes before the index.
+        // SAFETY: A memory barrier.
+        unsafe { bindings::rxen_virt_wmb() };
+        let producer = self.outgoing.wrote(length);
+        self.store(Field::RequestProducer, producer);
+        Ok(length)
+    }
+
+    fn attach(&mut self) -> Result<(), Corrupt> {
+        // After a reconnection: its end before the indices.
+        // SAFETY: A memory barrier.
+        unsafe { bindings::rxen_virt_rmb() };
+        let outgoing = Outgoing::attach(
+            self.load(Field::RequestConsumer),
+            self.load(Field::RequestProducer),
+        )?;
+        let incoming = Incoming::attach(
+            self.load(Field::ReplyConsumer),
+            self.load(Field::ReplyProducer),
+        )?;
+        (self.outgoing, self.incoming) = (outgoing, incoming);
+        Ok(())
+    }
+
+    fn error(&self) -> Option<u32> {
+        if self.load(Field::Features) & bindings::XENSTORE_SERVER_FEATURE_ERROR == 0 {
+            return None;
+        }
+        Some(self.load(Field::Error)).filter(|error| *error != bindings::XENSTORE_ERROR_NONE)
+    }
+
+    fn can_reconnect(&self) -> bool {
+        self.load(Field::Features) & bindings::XENSTORE_SERVER_FEATURE_RECONNECTION != 0
+    }
+
+    fn reconnect(&mut self) {
+        self.store(Field::Connection, bindings::XENSTORE_RECONNECT);
+    }
+
+    fn is_reconnecting(&self) -> bool {
+        self.can_reconnect() && self.load(Field::Connection) != bindings::XENSTORE_CONNECTED
     }
 }
 

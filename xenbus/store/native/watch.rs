@@ -9,8 +9,12 @@ use super::{
             Backlog,
             Event, //
         },
-        wire::{
+        dispatch::{
             self,
+            Kept,
+            Nobody, //
+        },
+        wire::{
             kind,
             Token, //
         },
@@ -81,17 +85,12 @@ impl Watches {
     /// Hands an event of xenstored to the watch that it is for.
     pub(super) fn event(&self, payload: &[u8]) {
         COUNTERS.events.count();
-        let Some((path, token)) = wire::two_strings(payload) else {
-            COUNTERS.malformed_events.count();
-            return;
-        };
         // Held until the event is in the backlog: a watch that was removed gets none any more.
         let list = self.list.lock();
-        let place = Token::parse(token)
-            .and_then(|token| list.binary_search_by_key(&token, |watch| watch.token).ok());
-        match place.and_then(|place| list.get(place)) {
-            Some(watch) => Watched::push(watch, path),
-            None => COUNTERS.unknown_token.count(),
+        match dispatch::find(&list, |watch| watch.token, payload) {
+            Ok((watch, path)) => Watched::push(watch, path),
+            Err(Nobody::Malformed) => COUNTERS.malformed_events.count(),
+            Err(Nobody::Unknown) => COUNTERS.unknown_token.count(),
         }
     }
 
@@ -227,21 +226,14 @@ impl Watched {
     /// Adds an event to the backlog and has the handler called.
     fn push(this: &Arc<Self>, path: &[u8]) {
         let mut pending = this.pending.lock();
-        if !wire::is_below(this.path.to_bytes(), path) {
-            COUNTERS.foreign_path.count();
-            pending.backlog.overflow();
-        } else {
-            match with_nul(path) {
-                Ok(path) => {
-                    if !pending.backlog.push(path) {
-                        COUNTERS.merged.count();
-                    }
-                }
-                Err(_) => {
-                    COUNTERS.no_memory.count();
-                    pending.backlog.overflow();
-                }
-            }
+        let watched = this.path.to_bytes();
+        match dispatch::keep(&mut pending.backlog, watched, path, |path| {
+            with_nul(path).ok()
+        }) {
+            Kept::Whole => {}
+            Kept::Merged => COUNTERS.merged.count(),
+            Kept::Foreign => COUNTERS.foreign_path.count(),
+            Kept::NoMemory => COUNTERS.no_memory.count(),
         }
         drop(pending);
         // SAFETY: The queue exists as long as a connection that is not closed, and events come over one.
@@ -265,6 +257,10 @@ impl Watched {
 
     /// Has the handler not called any more, waits until it is done, unless it is the handler that says this, and lets go
     /// of it.
+    ///
+    /// Only for a call that is running now: no further one begins. There is no limit of its own, because the handler may
+    /// be code of a module that is unloaded next; the wait ends with the handler, whose own waits all have limits. Nothing
+    /// that xenstored does or leaves can make it longer than those.
     fn end(&self) {
         let mut pending = self.pending.lock();
         let handler = pending.handler.take();

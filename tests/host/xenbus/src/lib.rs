@@ -15,12 +15,15 @@ pub mod unplug;
 /// As in the kernel, where one uses the other.
 #[path = "../../../../xenbus/bus"]
 pub mod bus {
+    #[path = "native/dialogue/otherend.rs"]
+    pub mod otherend;
     #[path = "presence.rs"]
     pub mod presence;
     #[path = "state.rs"]
     pub mod state;
 }
 pub use bus::{
+    otherend,
     presence,
     state, //
 };
@@ -33,11 +36,15 @@ pub mod store {
     pub use super::value;
 
     pub mod backlog;
+    pub mod dispatch;
+    pub mod exchange;
     pub mod framer;
     pub mod listing;
     pub mod matcher;
+    pub mod phase;
     pub mod retry;
     pub mod ring;
+    pub mod session;
     pub mod wire;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A small xenstored at the other end of a ring in memory, and the client's end put together from the pure parts as
-//! `xenbus/store/native/connection.rs` does.
+//! A small xenstored at the other end of a ring in memory, and the module's session at this end: only the page is a
+//! replacement for `xenbus/store/native/link.rs`, and [`Hands`] for what `native/state.rs` and `native/watch.rs` do with
+//! the kernel.
 
 use crate::{
     framing::{
@@ -14,21 +15,42 @@ use crate::{
     },
 };
 use pure_xenbus::store::{
-    framer::Framer,
-    matcher::Match,
+    backlog::{
+        self,
+        Backlog, //
+    },
+    dispatch::{
+        self,
+        Kept,
+        Nobody, //
+    },
+    exchange::{
+        End,
+        Failure,
+        Owner,
+        Ring, //
+    },
+    framer::Message,
+    matcher::Slot,
+    phase::{
+        Done,
+        Way, //
+    },
     ring::{
         Corrupt,
         Incoming,
         Outgoing,
         SIZE, //
     },
+    session,
     wire::{
-        kind,
-        two_strings,
         Header,
         Token, //
     }, //
 };
+
+/// Milliseconds that the daemon has for a reply.
+pub const LIMIT: u64 = 3000;
 
 /// The shared page.
 pub struct Page {
@@ -38,6 +60,10 @@ pub struct Page {
     pub request_producer: u32,
     pub reply_consumer: u32,
     pub reply_producer: u32,
+    /// Whether a new beginning is offered, and whether one was asked for.
+    pub offers: bool,
+    pub reconnecting: bool,
+    pub error: Option<u32>,
 }
 
 impl Page {
@@ -50,7 +76,70 @@ impl Page {
             request_producer: requests,
             reply_consumer: replies,
             reply_producer: replies,
+            offers: false,
+            reconnecting: false,
+            error: None,
         }
+    }
+}
+
+/// The page as this end sees it, with so many bytes that may be read and written.
+struct View<'a> {
+    page: &'a mut Page,
+    outgoing: &'a mut Outgoing,
+    incoming: &'a mut Incoming,
+    may_read: usize,
+    may_write: usize,
+}
+
+impl Ring for View<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Corrupt> {
+        let page = &mut *self.page;
+        let data = self
+            .incoming
+            .data(page.reply_consumer, page.reply_producer)?;
+        let Some(data) = data else { return Ok(0) };
+        let count = data.length.min(buffer.len()).min(self.may_read);
+        buffer[..count].copy_from_slice(&page.replies[data.offset..][..count]);
+        page.reply_consumer = self.incoming.read(count);
+        self.may_read -= count;
+        Ok(count)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Corrupt> {
+        let page = &mut *self.page;
+        let room = self
+            .outgoing
+            .room(page.request_consumer, page.request_producer)?;
+        let Some(room) = room else { return Ok(0) };
+        let count = room.length.min(bytes.len()).min(self.may_write);
+        page.requests[room.offset..][..count].copy_from_slice(&bytes[..count]);
+        page.request_producer = self.outgoing.wrote(count);
+        self.may_write -= count;
+        Ok(count)
+    }
+
+    fn attach(&mut self) -> Result<(), Corrupt> {
+        let page = &*self.page;
+        *self.outgoing = Outgoing::attach(page.request_consumer, page.request_producer)?;
+        *self.incoming = Incoming::attach(page.reply_consumer, page.reply_producer)?;
+        Ok(())
+    }
+
+    fn error(&self) -> Option<u32> {
+        self.page.error
+    }
+
+    fn can_reconnect(&self) -> bool {
+        self.page.offers
+    }
+
+    fn reconnect(&mut self) {
+        self.page.reconnecting = true;
+    }
+
+    fn is_reconnecting(&self) -> bool {
+        self.page.offers && self.page.reconnecting
     }
 }
 
@@ -60,103 +149,205 @@ pub enum Got {
     Reply(Request, u32, Vec<u8>),
     WrongType(Request),
     Unknown(u32),
+    Ended(Request, End),
     Event(Vec<u8>, Token),
+    /// More has changed below the path of this watch than was kept.
+    Overflow(Token),
     MalformedEvent,
     UnknownToken,
 }
 
-/// Why the client cannot go on.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Lost {
-    Ring(Corrupt),
-    TooLong(u32),
+/// A watch, whose handler looks at its events when [`Client::handle`] says so.
+pub struct Watch {
+    token: Token,
+    path: Vec<u8>,
+    backlog: Backlog<Vec<u8>, Vec<Option<Vec<u8>>>>,
 }
 
+/// What the module does with the kernel.
+pub struct Hands {
+    pub got: Vec<Got>,
+    pub failures: Vec<(Failure, Way)>,
+    /// Requests that the session made by itself.
+    pub aborts: usize,
+    /// New beginnings.
+    pub began: usize,
+    watches: Vec<Watch>,
+}
+
+impl Owner<Request> for Hands {
+    fn event(&mut self, payload: &[u8]) {
+        let place = dispatch::find(&self.watches, |watch| watch.token, payload);
+        match place.map(|(watch, path)| (watch.token, path)) {
+            Err(Nobody::Malformed) => self.got.push(Got::MalformedEvent),
+            Err(Nobody::Unknown) => self.got.push(Got::UnknownToken),
+            Ok((token, path)) => {
+                let watch = self.watches.iter_mut().find(|watch| watch.token == token);
+                let Watch {
+                    backlog,
+                    path: watched,
+                    ..
+                } = watch.expect("just found");
+                let kept = dispatch::keep(backlog, watched, path, |path| Some(path.to_vec()));
+                assert_ne!(kept, Kept::NoMemory);
+            }
+        }
+    }
+
+    fn reply(&mut self, request: Request, message: Message<'_>, _connection: u32) {
+        let reply = Got::Reply(request, message.header.kind, message.payload.to_vec());
+        self.got.push(reply);
+    }
+
+    fn wrong_type(&mut self, request: Request) {
+        self.got.push(Got::WrongType(request));
+    }
+
+    fn unknown(&mut self, id: u32) {
+        self.got.push(Got::Unknown(id));
+    }
+
+    fn abort(&mut self, _transaction: u32) -> Option<Request> {
+        self.aborts += 1;
+        Some(Request(b"F\0".to_vec()))
+    }
+
+    fn ended(&mut self, request: &Request, end: End) {
+        self.got.push(Got::Ended(request.clone(), end));
+    }
+
+    fn failed(&mut self, failure: &Failure, way: Way) {
+        self.failures.push((*failure, way));
+    }
+
+    fn began(&mut self) {
+        self.began += 1;
+    }
+}
+
+type Session = session::Session<Request, Vec<Slot<Request>>, Vec<u8>>;
+
 pub struct Client {
-    pub table: Table,
-    pub framer: Framer<Vec<u8>>,
+    pub session: Session,
+    pub hands: Hands,
     outgoing: Outgoing,
     incoming: Incoming,
-    tokens: Vec<Token>,
 }
 
 impl Client {
-    pub fn new(table: Table, page: &Page, tokens: Vec<Token>) -> Self {
+    /// The watches in the order of their tokens; the backlog of each has 32 places, as in the module.
+    pub fn new(table: Table, page: &mut Page, watches: &[(Token, &str)]) -> Self {
+        let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::default());
+        let mut view = View {
+            page,
+            outgoing: &mut outgoing,
+            incoming: &mut incoming,
+            may_read: 0,
+            may_write: 0,
+        };
+        view.attach().expect("in order");
+        let session = Session::new(&view, table, framer(), LIMIT, 0);
+        let watch = |(token, path): &(Token, &str)| Watch {
+            token: *token,
+            path: path.as_bytes().to_vec(),
+            backlog: Backlog::new(vec![None; 32]),
+        };
         Self {
-            table,
-            framer: framer(),
-            outgoing: Outgoing::attach(page.request_consumer, page.request_producer)
-                .expect("in order"),
-            incoming: Incoming::attach(page.reply_consumer, page.reply_producer).expect("in order"),
-            tokens,
+            session,
+            hands: Hands {
+                got: vec![],
+                failures: vec![],
+                aborts: 0,
+                began: 0,
+                watches: watches.iter().map(watch).collect(),
+            },
+            outgoing,
+            incoming,
         }
     }
 
-    /// Takes up to so many bytes.
-    pub fn receive(&mut self, page: &mut Page, most: usize) -> Result<Vec<Got>, Lost> {
-        let mut got = Vec::new();
-        let data = self
-            .incoming
-            .data(page.reply_consumer, page.reply_producer)
-            .map_err(Lost::Ring)?;
-        let Some(data) = data else { return Ok(got) };
-        let count = data.length.min(most);
-        let bytes = page.replies[data.offset..][..count].to_vec();
-        page.reply_consumer = self.incoming.read(count);
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let (taken, message) = self
-                .framer
-                .take(rest)
-                .map_err(|long| Lost::TooLong(long.header.length))?;
-            if let Some(message) = message {
-                got.push(Self::sort(
-                    &mut self.table,
-                    &self.tokens,
-                    message.header,
-                    message.payload,
-                ));
-            }
-            rest = &rest[taken..];
-        }
-        Ok(got)
+    fn view<'a>(
+        &'a mut self,
+        page: &'a mut Page,
+        may_read: usize,
+        may_write: usize,
+    ) -> (View<'a>, &'a mut Session, &'a mut Hands) {
+        let view = View {
+            page,
+            outgoing: &mut self.outgoing,
+            incoming: &mut self.incoming,
+            may_read,
+            may_write,
+        };
+        (view, &mut self.session, &mut self.hands)
     }
 
-    fn sort(table: &mut Table, tokens: &[Token], header: Header, payload: &[u8]) -> Got {
-        if header.kind == kind::WATCH_EVENT {
-            return match two_strings(payload) {
-                None => Got::MalformedEvent,
-                Some((path, token)) => {
-                    match Token::parse(token).filter(|token| tokens.contains(token)) {
-                        Some(token) => Got::Event(path.to_vec(), token),
-                        None => Got::UnknownToken,
-                    }
-                }
-            };
-        }
-        match table.reply(&header) {
-            Match::Reply(request) => Got::Reply(request, header.kind, payload.to_vec()),
-            Match::WrongType(request) => Got::WrongType(request),
-            Match::Late | Match::Unknown => Got::Unknown(header.id),
-        }
+    /// One round.
+    pub fn round(&mut self, page: &mut Page, now: u64) -> Done {
+        let (mut view, session, hands) = self.view(page, usize::MAX, usize::MAX);
+        session.round(&mut view, hands, now)
+    }
+
+    /// After a restore: goes on with this page.
+    pub fn replace(&mut self, page: &mut Page, now: u64) {
+        let (mut view, session, hands) = self.view(page, 0, 0);
+        view.attach().expect("in order");
+        session.replace(&view, now, |request| hands.ended(&request, End::Again));
+    }
+
+    /// Makes a request.
+    pub fn ask(&mut self, kind: u32, payload: &[u8], now: u64) -> Option<u32> {
+        let deadline = self.session.deadline(now);
+        let request = Request(payload.to_vec());
+        self.session.requests.add(kind, 0, request, deadline).ok()
+    }
+
+    /// Takes up to so many bytes, and has the handlers look.
+    pub fn receive(&mut self, page: &mut Page, most: usize) -> Result<Vec<Got>, Failure> {
+        self.part_of_a_round(page, most, 0)?;
+        self.handle();
+        Ok(std::mem::take(&mut self.hands.got))
     }
 
     /// Sends as much as there is room for.
-    pub fn send(&mut self, page: &mut Page) -> Result<(), Lost> {
-        let outgoing = &mut self.outgoing;
-        let write = |bytes: &[u8]| {
-            let Some(room) = outgoing.room(page.request_consumer, page.request_producer)? else {
-                return Ok(0);
-            };
-            let count = room.length.min(bytes.len());
-            page.requests[room.offset..][..count].copy_from_slice(&bytes[..count]);
-            page.request_producer = outgoing.wrote(count);
-            Ok(count)
-        };
-        self.table
-            .send(|_| true, write)
-            .map(|_| ())
-            .map_err(Lost::Ring)
+    pub fn send(&mut self, page: &mut Page) -> Result<(), Failure> {
+        self.part_of_a_round(page, 0, usize::MAX)
+    }
+
+    fn part_of_a_round(
+        &mut self,
+        page: &mut Page,
+        may_read: usize,
+        may_write: usize,
+    ) -> Result<(), Failure> {
+        let (mut view, session, hands) = self.view(page, may_read, may_write);
+        session.round(&mut view, hands, 0);
+        match self.hands.failures.pop() {
+            Some((failure, _)) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// The handlers of all watches look at their events.
+    pub fn handle(&mut self) {
+        self.handle_where(|_| true);
+    }
+
+    /// The handler of this watch does.
+    pub fn handle_one(&mut self, token: Token) {
+        self.handle_where(|other| other == token);
+    }
+
+    fn handle_where(&mut self, which: impl Fn(Token) -> bool) {
+        let Hands { watches, got, .. } = &mut self.hands;
+        for watch in watches.iter_mut().filter(|watch| which(watch.token)) {
+            while let Some(event) = watch.backlog.pop() {
+                got.push(match event {
+                    backlog::Event::Changed(path) => Got::Event(path, watch.token),
+                    backlog::Event::Overflow => Got::Overflow(watch.token),
+                });
+            }
+        }
     }
 }
 
@@ -206,6 +397,21 @@ impl Daemon {
             page.replies[(page.reply_producer % SIZE) as usize] = byte;
             page.reply_producer = page.reply_producer.wrapping_add(1);
         }
+    }
+
+    /// Gives the connection a new beginning.
+    pub fn reconnect(&mut self, page: &mut Page) {
+        *self = Self::default();
+        *page = Page {
+            offers: page.offers,
+            ..Page::starting_at(0, 0)
+        };
+    }
+
+    /// Whether there is room for a small message behind all that it will say.
+    pub fn has_room(&self, page: &Page) -> bool {
+        let used = page.reply_producer.wrapping_sub(page.reply_consumer);
+        self.unsent.is_empty() && used + 100 <= SIZE
     }
 
     pub fn is_silent(&self) -> bool {

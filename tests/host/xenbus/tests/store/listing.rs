@@ -10,7 +10,8 @@ use pure_xenbus::store::{
         Malformed,
         Part,
         Parts,
-        LIST_MAX, //
+        LIST_MAX,
+        PARTS_MAX, //
     },
     wire::PAYLOAD_MAX, //
 };
@@ -142,6 +143,23 @@ fn a_list_without_end_is_given_up() {
         assert!(parts.offset() <= LIST_MAX);
     }
     assert!(rounds > 200);
+}
+
+#[test]
+fn a_list_in_tiny_parts_is_given_up() {
+    // Of names that do not get on, and of a node that changes again and again.
+    for payloads in [["1\0a\0", "1\0b\0"], ["1\0a\0", "2\0a\0"]] {
+        let mut parts = Parts::new();
+        let mut rounds = 0;
+        for payload in payloads.iter().cycle() {
+            if parts.add(payload.as_bytes()).is_err() {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds <= PARTS_MAX);
+        }
+        assert_eq!(rounds, PARTS_MAX);
+    }
 }
 
 proptest! {

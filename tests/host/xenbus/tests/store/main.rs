@@ -2,6 +2,7 @@
 
 //! The pure parts of the xenstore client.
 
+mod anything;
 mod backlog;
 mod daemon;
 mod framing;
@@ -11,5 +12,7 @@ mod listing;
 mod matching;
 mod retry;
 mod ring;
+mod session;
+mod stalled;
 mod traffic;
 mod wire;

@@ -10,10 +10,7 @@ use crate::{
         Got,
         Page, //
     },
-    matching::{
-        table,
-        Request, //
-    },
+    matching::table,
 };
 use proptest::prelude::*;
 use pure_xenbus::store::wire::{
@@ -62,8 +59,9 @@ const TOKENS: [Token; 2] = [Token(77), Token(78)];
 
 impl World {
     fn new(requests: u32, replies: u32) -> Self {
-        let page = Page::starting_at(requests, replies);
-        let client = Client::new(table(5, requests), &page, TOKENS.to_vec());
+        let mut page = Page::starting_at(requests, replies);
+        let watches = TOKENS.map(|token| (token, "path"));
+        let client = Client::new(table(5, requests), &mut page, &watches);
         Self {
             page,
             client,
@@ -81,12 +79,7 @@ impl World {
                 // The number of the request at the front of its payload, by which the daemon's answer is recognised.
                 let mut payload = self.asked.to_ne_bytes().to_vec();
                 payload.resize(4 + length, 1);
-                if self
-                    .client
-                    .table
-                    .add(kind::READ, 0, Request(payload), 0)
-                    .is_ok()
-                {
+                if self.client.ask(kind::READ, &payload, 0).is_some() {
                     self.asked += 1;
                 }
             }
@@ -154,10 +147,7 @@ impl World {
             }
             self.daemon.write(&mut self.page, 1000);
             self.receive(1000);
-            if self.client.table.is_empty()
-                && self.daemon.is_silent()
-                && self.client.framer.is_idle()
-            {
+            if self.client.session.is_drained() && self.daemon.is_silent() {
                 return;
             }
         }
