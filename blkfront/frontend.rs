@@ -205,16 +205,16 @@ impl Disk {
         if let Some(users) = &mut control.disk {
             users.resume();
         }
-        let why = if error == ENOSPC {
-            "grant references or event channels are used up"
-        } else {
-            "see the log"
+        let why = match error {
+            ENOSPC => "grant references or event channels are used up",
+            EBUSY => "pages of former connections are still mapped",
+            _ => "see the log",
         };
         device.fatal(
             error,
             fmt!("cannot connect to the backend ({:?}): {}", action, why),
         );
-        if error == ENOSPC {
+        if error == ENOSPC || error == EBUSY {
             let segments = module_parameters::max_indirect_segments.value();
             self.comeback.want(connection::references(segments));
         }

@@ -150,16 +150,16 @@ impl Vif {
         control.phase = Phase::Failed;
         self.card.net.carrier_off();
         self.card.detach();
-        let why = if error == ENOSPC {
-            "grant references or event channels are used up"
-        } else {
-            "see the log"
+        let why = match error {
+            ENOSPC => "grant references or event channels are used up",
+            EBUSY => "pages of former connections are still mapped",
+            _ => "see the log",
         };
         device.fatal(
             error,
             fmt!("cannot connect to the backend ({:?}): {}", action, why),
         );
-        if error == ENOSPC {
+        if error == ENOSPC || error == EBUSY {
             self.comeback.want(Connection::REFERENCES);
         }
     }
