@@ -38,7 +38,7 @@ pub(super) fn order_again(agent: &Arc<Agent>, order: Order, reason: Error) -> bo
         return false;
     }
     if reason == ETIMEDOUT {
-        // An attempt takes as long as an answer may take, so this is no busy loop.
+        // An attempt takes at least a second where there is no answer, so this is no busy loop.
         agent.order(order);
     } else {
         agent.order_later(order);
