@@ -29,7 +29,7 @@ use super::{
     },
     ring::Corrupt,
     wire::{
-        kind,
+        self,
         Header, //
     }, //
 };
@@ -195,8 +195,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
     fn send(&mut self, ring: &mut impl Ring) -> Result<bool, Failure> {
         let (holding, stalled) = (self.holding, self.stalled);
         let may_begin = |header: &Header| {
-            let gives_back = matches!(header.kind, kind::UNWATCH | kind::TRANSACTION_END);
-            (!holding || header.transaction != 0) && (!stalled || gives_back)
+            (!holding || header.transaction != 0) && (!stalled || wire::gives_back(header.kind))
         };
         let mut sent = false;
         self.requests.send(may_begin, |bytes| {
