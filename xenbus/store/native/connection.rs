@@ -13,6 +13,7 @@ use super::{
     },
     link::Link,
     now_ms,
+    owed::OWED_MAX,
     report::COUNTERS,
     request::{
         Answer,
@@ -172,6 +173,24 @@ impl Connection {
         Ok(())
     }
 
+    /// Has a request sent as soon as there is room for it, which ends something that only the connection with this number
+    /// knows of; nobody waits for the reply. Needs no memory and does not wait. [`Self::pump`] sends it.
+    pub(super) fn owe(&self, request: Arc<Request>, over: u32) {
+        self.state.lock().owe(request, over);
+    }
+
+    /// As [`Self::owe`], for something that the present connection knows of.
+    pub(super) fn owe_now(&self, request: Arc<Request>) {
+        let mut state = self.state.lock();
+        let over = state.session.connection;
+        state.owe(request, over);
+    }
+
+    /// Whether so much is owed that nothing is to be begun which would have to be ended.
+    pub(super) fn owes_too_much(&self) -> bool {
+        self.state.lock().owed.len() >= OWED_MAX
+    }
+
     /// Waits for the answer to a request that was submitted.
     pub(super) fn wait(&self, request: &Arc<Request>) -> Answer {
         loop {
@@ -275,8 +294,7 @@ impl Connection {
         loop {
             let _ = self.pump();
             let state = self.state.lock();
-            let session = &state.session;
-            if session.is_drained() || session.phase() != Phase::Open || now_ms() >= until {
+            if state.is_settled() || state.session.phase() != Phase::Open || now_ms() >= until {
                 break;
             }
             drop(state);

@@ -25,7 +25,10 @@ use super::{
         NoIo, //
     },
     report::COUNTERS,
-    request::Recipient, //
+    request::{
+        Recipient,
+        Request, //
+    }, //
 };
 use kernel::{
     new_condvar,
@@ -163,14 +166,27 @@ struct Pending {
 /// What is done next: this handler is told of this event.
 type Next = (Arc<dyn WatchHandler>, Event<KVec<u8>>);
 
+/// What xenstored is to know of a watch.
+struct Wish {
+    // Whether it is to know it.
+    wanted: bool,
+    // Whether it is being told of it; who does that tells it of the end as well where that has come meanwhile.
+    telling: bool,
+}
+
 /// A watch, as xenstored's events and the work queue see it.
 #[pin_data]
 pub(super) struct Watched {
     token: Token,
     path: CString,
-    // Whether xenstored is to know it. Held while it is being told, so that it is not told both at once.
+    // Tells xenstored of the end; made beforehand, because that must not fail.
+    unwatch: Arc<Request>,
+    // Held while xenstored is being told of the watch. Its end does not wait for this.
     #[pin]
-    wanted: Mutex<bool>,
+    teller: Mutex<()>,
+    // Held for a moment only.
+    #[pin]
+    wish: Mutex<Wish>,
     #[pin]
     pending: Mutex<Pending>,
     #[pin]
@@ -204,7 +220,14 @@ impl Watched {
         for _ in 0..BACKLOG {
             places.push(None, GFP_KERNEL)?;
         }
+        let token = Token(NEXT_TOKEN.fetch_add(1, Relaxed));
+        let end = payload(path, token)?;
+        let unwatch = Request::new(kind::UNWATCH, 0, end, Recipient::Nobody)?;
         let path = CString::try_from(path)?;
+        let wish = Wish {
+            wanted: true,
+            telling: false,
+        };
         let pending = Pending {
             backlog: Backlog::new(places),
             handler: Some(handler),
@@ -212,9 +235,11 @@ impl Watched {
         };
         Arc::pin_init(
             pin_init!(Self {
-                token: Token(NEXT_TOKEN.fetch_add(1, Relaxed)),
+                token,
                 path,
-                wanted <- new_mutex!(true),
+                unwatch,
+                teller <- new_mutex!(()),
+                wish <- new_mutex!(wish),
                 pending <- new_mutex!(pending),
                 idle <- new_condvar!(),
                 work <- new_work!("rxen watch"),
@@ -275,26 +300,50 @@ impl Watched {
         drop(handler);
     }
 
-    /// Tells xenstored.
+    /// Tells xenstored, unless the watch has ended.
     fn register(&self, connection: &Arc<Connection>) -> Result {
-        let wanted = self.wanted.lock();
-        if !*wanted {
-            return Ok(());
+        let _teller = self.teller.lock();
+        {
+            let mut wish = self.wish.lock();
+            if !wish.wanted {
+                return Ok(());
+            }
+            wish.telling = true;
         }
-        match super::call(connection, kind::WATCH, None, self.payload()?) {
+        let told = self.tell(connection);
+        let wanted = {
+            let mut wish = self.wish.lock();
+            wish.telling = false;
+            wish.wanted
+        };
+        if !wanted {
+            self.end_at(connection);
+        }
+        told
+    }
+
+    fn tell(&self, connection: &Arc<Connection>) -> Result {
+        let payload = payload(&self.path, self.token)?;
+        match super::call(connection, kind::WATCH, None, payload) {
             // It was told in the moment in which the connection was made anew.
             Err(error) if error == EEXIST => Ok(()),
             result => result.map(|_| ()),
         }
     }
 
-    /// Path and token.
-    fn payload(&self) -> Result<KVec<u8>> {
-        let mut payload = KVec::new();
-        payload.extend_from_slice(self.path.to_bytes_with_nul(), GFP_KERNEL)?;
-        payload.extend_from_slice(self.token.text().as_bytes_with_nul(), GFP_KERNEL)?;
-        Ok(payload)
+    /// Has xenstored told of the end, for whose answer nobody waits: what still comes for the token is ignored.
+    fn end_at(&self, connection: &Arc<Connection>) {
+        connection.owe_now(self.unwatch.clone());
+        super::pump(connection);
     }
+}
+
+/// What requests say of a watch: path and token.
+fn payload(path: &CStr, token: Token) -> Result<KVec<u8>> {
+    let mut payload = KVec::new();
+    payload.extend_from_slice(path.to_bytes_with_nul(), GFP_KERNEL)?;
+    payload.extend_from_slice(token.text().as_bytes_with_nul(), GFP_KERNEL)?;
+    Ok(payload)
 }
 
 /// A copy with an ending NUL.
@@ -305,14 +354,22 @@ fn with_nul(path: &[u8]) -> Result<KVec<u8>> {
     Ok(copy)
 }
 
-/// A registered watch. Dropping it ends the watch, waits until its handler is done, and lets go of the handler.
+/// A registered watch. Dropping it ends the watch, waits until its handler is done, and lets go of the handler. It does
+/// not wait for xenstored, and cannot fail.
 pub(crate) struct Watch(Arc<Watched>);
 
 impl Watch {
     /// Watches a path. The handler is called once at once.
+    ///
+    /// # Errors
+    ///
+    /// What xenstored says; `ETIMEDOUT` if it does not answer, or does not even take the ends of former watches.
     pub(crate) fn new(path: &CStr, handler: Arc<dyn WatchHandler>) -> Result<Self> {
         let _memory = NoIo::begin();
         let connection = super::connection()?;
+        if connection.owes_too_much() {
+            return Err(ETIMEDOUT);
+        }
         let watched = Watched::new(path, handler)?;
         connection.watches.add(watched.clone())?;
         // Ends it if xenstored does not take it.
@@ -325,12 +382,15 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let _memory = NoIo::begin();
-        *self.0.wanted.lock() = false;
+        let telling = {
+            let mut wish = self.0.wish.lock();
+            wish.wanted = false;
+            wish.telling
+        };
         if let Ok(connection) = super::connection() {
             connection.watches.remove(self.0.token);
-            // Nobody waits for the answer: what still comes for the token is ignored.
-            if let Ok(payload) = self.0.payload() {
-                let _ = super::send(&connection, kind::UNWATCH, None, payload, Recipient::Nobody);
+            if !telling {
+                self.0.end_at(&connection);
             }
         }
         self.0.end();
