@@ -235,8 +235,10 @@ impl Connection {
         self.state.lock().session.holding = true;
         let until = now_ms() + u64::from(limit);
         loop {
-            let _ = self.pump();
+            let rewatch = self.pump();
             let mut state = self.state.lock();
+            // Nothing new is sent now; who moves messages afterwards has it done.
+            state.session.rewatch |= rewatch;
             if state.session.is_quiet() {
                 state.parked = true;
                 return Ok(());
