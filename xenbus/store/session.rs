@@ -49,6 +49,9 @@ pub const RECONNECTS: usize = 5;
 /// A minute.
 pub const RECONNECT_WINDOW_MS: u64 = 60_000;
 
+/// Milliseconds until watches are registered again that xenstored has refused, or for which there was no memory.
+pub const REWATCH_MS: u64 = 10_000;
+
 /// Milliseconds that a request may wait while the stream of replies is stalled. Not none: who asks again and again relies
 /// on it that each time takes a while.
 pub const STALLED_LIMIT_MS: u64 = 1000;
@@ -71,6 +74,8 @@ pub struct Session<T, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]
     pub rewatch: bool,
     /// xenstored did not answer when it was told of them; it is told again once it says anything.
     pub owes_watches: bool,
+    // It refused some, and all are to be registered again at this time.
+    rewatch_at: Option<u64>,
     /// Counts the rounds in which it has said something.
     pub heard: u64,
     // When it last said something, or the stream of replies last began.
@@ -100,6 +105,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
             holding: false,
             rewatch: false,
             owes_watches: false,
+            rewatch_at: None,
             heard: 0,
             last: now,
             stalled: false,
@@ -184,11 +190,20 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
             self.heard = self.heard.wrapping_add(1);
             self.rewatch |= core::mem::take(&mut self.owes_watches);
         }
+        let may_ask = !self.holding && !self.stalled;
+        if may_ask && self.rewatch_at.take_if(|at| *at <= now).is_some() {
+            self.rewatch = true;
+        }
         let sent = self.send(ring)?;
         Ok(Done {
             notify: received.bytes > 0 || sent,
             more: received.more,
         })
+    }
+
+    /// Has all watches registered again [`REWATCH_MS`] from now, over the same connection.
+    pub fn rewatch_later(&mut self, now: u64) {
+        self.rewatch_at = Some(now.saturating_add(REWATCH_MS));
     }
 
     /// Sends what waits. True if something was sent.
@@ -298,6 +313,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
         self.stalled = false;
         self.connection = self.connection.wrapping_add(1);
         self.transactions = 0;
+        self.rewatch_at = None;
         self.requests.restart(ended);
     }
 
@@ -326,7 +342,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
             Phase::Reconnecting { .. } => Some(TICK_RECONNECTING),
             Phase::Open if !has_channel => Some(TICK_WITHOUT_CHANNEL),
             Phase::Open if !self.is_drained() => Some(TICK_MISSING),
-            Phase::Open if has_watches => Some(TICK_IDLE),
+            Phase::Open if has_watches || self.rewatch_at.is_some() => Some(TICK_IDLE),
             _ => None,
         }
     }

@@ -142,6 +142,16 @@ impl Connection {
         }
     }
 
+    /// Has all watches registered again after a while.
+    pub(super) fn register_later(&self) {
+        self.state.lock().session.rewatch_later(now_ms());
+    }
+
+    /// The number of the connection; a restore and a new beginning make it another one.
+    pub(super) fn number(&self) -> u32 {
+        self.state.lock().session.connection
+    }
+
     /// Puts a request among those that are sent; [`Self::pump`] sends it.
     ///
     /// # Errors

@@ -11,8 +11,7 @@ use super::{
         },
         dispatch::{
             self,
-            Kept,
-            Nobody, //
+            Kept, //
         },
         wire::{
             kind,
@@ -54,6 +53,10 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+mod all;
+
+pub(super) use all::Watches;
+
 /// Events that are kept for a watch before further ones become one.
 const BACKLOG: usize = 32;
 
@@ -63,94 +66,6 @@ static NEXT_TOKEN: Atomic<u64> = Atomic::new(0);
 /// Makes the tokens of this load other ones than those of the last.
 pub(super) fn seed_tokens(seed: u32) {
     NEXT_TOKEN.store(u64::from(seed) << 32, Relaxed);
-}
-
-/// All watches, in the order of their tokens.
-#[pin_data]
-pub(super) struct Watches {
-    #[pin]
-    list: Mutex<KVec<Arc<Watched>>>,
-}
-
-impl Watches {
-    /// None yet.
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            list <- new_mutex!(KVec::new()),
-        })
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.list.lock().len()
-    }
-
-    /// Hands an event of xenstored to the watch that it is for.
-    pub(super) fn event(&self, payload: &[u8]) {
-        COUNTERS.events.count();
-        // Held until the event is in the backlog: a watch that was removed gets none any more.
-        let list = self.list.lock();
-        match dispatch::find(&list, |watch| watch.token, payload) {
-            Ok((watch, path)) => Watched::push(watch, path),
-            Err(Nobody::Malformed) => COUNTERS.malformed_events.count(),
-            Err(Nobody::Unknown) => COUNTERS.unknown_token.count(),
-        }
-    }
-
-    /// The caller allocates without waiting for a disk: whoever moves messages takes this lock.
-    fn add(&self, watch: Arc<Watched>) -> Result {
-        let mut list = self.list.lock();
-        list.reserve(1, GFP_KERNEL)?;
-        let place = list.partition_point(|other| other.token < watch.token);
-        list.insert_within_capacity(place, watch)
-            .map_err(|_| ENOMEM)
-    }
-
-    fn remove(&self, token: Token) {
-        self.list.lock().retain(|watch| watch.token != token);
-    }
-
-    /// Tells xenstored of all watches, which it does not know after a new beginning.
-    pub(super) fn register_all(connection: &Arc<Connection>) {
-        let _memory = NoIo::begin();
-        let mut all = KVec::new();
-        {
-            let list = connection.watches.list.lock();
-            for watch in list.iter() {
-                if all.push(watch.clone(), GFP_KERNEL).is_err() {
-                    pr_err!("xenstore: no memory to register all watches again\n");
-                    break;
-                }
-            }
-        }
-        for watch in &all {
-            let heard = connection.heard();
-            let Err(error) = watch.register(connection) else {
-                continue;
-            };
-            // Where there is no answer, each of the others would wait for one as long as this has.
-            if error == ETIMEDOUT || error == EIO {
-                pr_err!(
-                    "xenstore: cannot watch {} and others again ({:?}): tried anew when xenstored says something\n",
-                    &*watch.path,
-                    error
-                );
-                // A refusal was a message too: only one after it is a sign.
-                let since = if error == ETIMEDOUT {
-                    heard
-                } else {
-                    connection.heard()
-                };
-                connection.owe_watches(since);
-                break;
-            }
-            pr_err!(
-                "xenstore: cannot watch {} again ({:?}): changes there are not noticed until the next restore\n",
-                &*watch.path,
-                error
-            );
-        }
-    }
 }
 
 /// What the handler of a watch has not seen, and what it is doing.
@@ -172,6 +87,8 @@ struct Wish {
     wanted: bool,
     // Whether it is being told of it; who does that tells it of the end as well where that has come meanwhile.
     telling: bool,
+    // The connection over which it was told last.
+    told: Option<u32>,
 }
 
 /// A watch, as xenstored's events and the work queue see it.
@@ -227,6 +144,7 @@ impl Watched {
         let wish = Wish {
             wanted: true,
             telling: false,
+            told: None,
         };
         let pending = Pending {
             backlog: Backlog::new(places),
@@ -300,12 +218,13 @@ impl Watched {
         drop(handler);
     }
 
-    /// Tells xenstored, unless the watch has ended.
+    /// Tells xenstored, unless it knows or the watch has ended.
     fn register(&self, connection: &Arc<Connection>) -> Result {
         let _teller = self.teller.lock();
+        let present = connection.number();
         {
             let mut wish = self.wish.lock();
-            if !wish.wanted {
+            if !wish.wanted || wish.told == Some(present) {
                 return Ok(());
             }
             wish.telling = true;
@@ -314,20 +233,24 @@ impl Watched {
         let wanted = {
             let mut wish = self.wish.lock();
             wish.telling = false;
+            wish.told = told.ok();
             wish.wanted
         };
         if !wanted {
             self.end_at(connection);
         }
-        told
+        told.map(|_| ())
     }
 
-    fn tell(&self, connection: &Arc<Connection>) -> Result {
+    /// Returns the connection over which xenstored was told.
+    fn tell(&self, connection: &Arc<Connection>) -> Result<u32> {
         let payload = payload(&self.path, self.token)?;
-        match super::call(connection, kind::WATCH, None, payload) {
-            // It was told in the moment in which the connection was made anew.
-            Err(error) if error == EEXIST => Ok(()),
-            result => result.map(|_| ()),
+        let reply = super::ask(connection, kind::WATCH, None, payload)?;
+        let over = reply.connection;
+        match reply.into_payload() {
+            // It had heard of it when the answer got lost.
+            Err(error) if error == EEXIST => Ok(over),
+            result => result.map(|_| over),
         }
     }
 
