@@ -6,6 +6,7 @@
 //! the late reply to a request that was given up meets no other one.
 
 use super::wire::{
+    self,
     kind,
     Header,
     HEADER_SIZE, //
@@ -46,8 +47,11 @@ struct Entry<T> {
     order: u64,
     // In the caller's clock.
     deadline: u64,
-    // Nobody waits any more; only here because the ring has a part of it.
+    // Nobody waits any more; only here because the ring has a part of it, or because it gives something back and must
+    // reach xenstored all the same.
     given_up: bool,
+    // Who wanted this end of a transaction was told that it has failed, before any of it was sent: it is an abort now.
+    abort: bool,
 }
 
 /// What a reply belongs to.
@@ -120,6 +124,20 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
             .count()
     }
 
+    /// How many requests nobody waits for, which must be sent all the same.
+    pub fn given_up(&self) -> usize {
+        self.entries().filter(|entry| entry.given_up).count()
+    }
+
+    /// How many requests give something back, and nothing of them is sent.
+    pub fn unsent_ends(&self) -> usize {
+        self.entries()
+            .filter(|entry| {
+                entry.progress == Progress::Waiting && wire::gives_back(entry.header.kind)
+            })
+            .count()
+    }
+
     /// Adds a request; its number is in the header that is sent. Gives it back where there is no room.
     pub fn add(
         &mut self,
@@ -146,6 +164,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
             order,
             deadline,
             given_up: false,
+            abort: false,
         });
         Ok(header.id)
     }
@@ -229,12 +248,12 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
         }
     }
 
-    /// Gives up the requests that match and calls `ended` for each.
+    /// Gives up the requests that match and calls `ended` for each. One that gives something back is sent all the same.
     pub fn give_up(&mut self, matches: impl Fn(&T) -> bool, ended: impl FnMut(&T)) {
         self.end_where(|entry| matches(&entry.request), ended);
     }
 
-    /// Gives up the requests whose time is over.
+    /// Gives up the requests whose time is over, as [`Self::give_up`].
     pub fn expire(&mut self, now: u64, ended: impl FnMut(&T)) {
         self.end_where(|entry| entry.deadline <= now, ended);
     }
@@ -248,16 +267,16 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>> Matcher<T, S> {
                 continue;
             }
             ended(&entry.request);
-            // What is in the ring in part must follow whole, or the stream is broken.
             match entry.progress {
-                Progress::Partly(_) => {
-                    entry.given_up = true;
-                    continue;
+                // What is in the ring in part must follow whole, or the stream is broken.
+                Progress::Partly(_) => entry.given_up = true,
+                Progress::Waiting if wire::gives_back(entry.header.kind) => entry.only_give_back(),
+                Progress::Waiting => *slot = None,
+                Progress::Sent => {
+                    remember(&mut self.late, &entry.header);
+                    *slot = None;
                 }
-                Progress::Sent => remember(&mut self.late, &entry.header),
-                Progress::Waiting => {}
             }
-            *slot = None;
         }
     }
 
@@ -316,6 +335,23 @@ fn remember(late: &mut [Option<u32>; LATE], header: &Header) {
 }
 
 impl<T: Request> Entry<T> {
+    /// Nobody waits any more. What nothing was sent of does not take effect any more, but for what it gives back.
+    fn only_give_back(&mut self) {
+        self.given_up = true;
+        if self.header.kind == kind::TRANSACTION_END {
+            self.abort = true;
+            self.header.length = wire::ABORT.len() as u32;
+        }
+    }
+
+    fn payload(&self) -> &[u8] {
+        if self.abort {
+            wire::ABORT
+        } else {
+            self.request.payload()
+        }
+    }
+
     /// Sends what is left of this request; false if not all was taken.
     fn send<E>(&mut self, write: &mut impl FnMut(&[u8]) -> Result<usize, E>) -> Result<bool, E> {
         let header = self.header.encode();
@@ -326,7 +362,7 @@ impl<T: Request> Entry<T> {
         loop {
             let piece = match sent.checked_sub(HEADER_SIZE) {
                 None => header.get(sent..),
-                Some(into) => self.request.payload().get(into..),
+                Some(into) => self.payload().get(into..),
             };
             let piece = piece.unwrap_or_default();
             if piece.is_empty() {

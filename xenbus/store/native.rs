@@ -9,6 +9,7 @@
 //! | `state`        | the session with xenstored, over ring and event channel                                  |
 //! | `failure`      | why a connection cannot go on                                                            |
 //! | `request`      | one request and its answer                                                               |
+//! | `owed`         | requests for whose answer nobody waits                                                   |
 //! | `watch`        | watches and their handlers                                                               |
 //! | `file`         | `/dev/xen/xenbus`, for programs of the guest                                             |
 //! | `report`       | the counters                                                                             |
@@ -57,6 +58,7 @@ mod connection;
 mod failure;
 mod file;
 mod link;
+mod owed;
 mod report;
 mod request;
 mod state;
@@ -380,10 +382,20 @@ pub(super) fn transaction_start() -> Result<Transaction> {
 pub(super) fn transaction_end(transaction: Transaction, abort: bool) -> Result {
     let over = connection()?;
     let mut verdict = KVec::new();
-    let result = verdict
-        .extend_from_slice(if abort { b"F\0" } else { b"T\0" }, GFP_KERNEL)
+    let sent = verdict
+        .extend_from_slice(if abort { wire::ABORT } else { b"T\0" }, GFP_KERNEL)
         .map_err(Error::from)
-        .and_then(|()| call(&over, kind::TRANSACTION_END, Some(&transaction), verdict));
+        .and_then(|()| {
+            let (kind, recipient) = (kind::TRANSACTION_END, Recipient::Thread);
+            send(&over, kind, Some(&transaction), verdict, recipient)
+        });
+    if sent.is_err() {
+        // It has not even a place among what is sent, and xenstored would keep it for as long as the guest runs.
+        if let Ok(request) = Request::abort(transaction.id) {
+            over.owe(request, transaction.connection);
+        }
+    }
+    let result = sent.and_then(|request| over.wait(&request)?.into_payload());
     over.ended(&transaction);
     result.map(|_| ())
 }

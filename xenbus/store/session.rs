@@ -29,7 +29,7 @@ use super::{
     },
     ring::Corrupt,
     wire::{
-        kind,
+        self,
         Header, //
     }, //
 };
@@ -48,6 +48,9 @@ pub const TICK_IDLE: u32 = 5000;
 pub const RECONNECTS: usize = 5;
 /// A minute.
 pub const RECONNECT_WINDOW_MS: u64 = 60_000;
+
+/// Milliseconds until watches are registered again that xenstored has refused, or for which there was no memory.
+pub const REWATCH_MS: u64 = 10_000;
 
 /// Milliseconds that a request may wait while the stream of replies is stalled. Not none: who asks again and again relies
 /// on it that each time takes a while.
@@ -71,6 +74,8 @@ pub struct Session<T, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]
     pub rewatch: bool,
     /// xenstored did not answer when it was told of them; it is told again once it says anything.
     pub owes_watches: bool,
+    // It refused some, and all are to be registered again at this time.
+    rewatch_at: Option<u64>,
     /// Counts the rounds in which it has said something.
     pub heard: u64,
     // When it last said something, or the stream of replies last began.
@@ -100,6 +105,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
             holding: false,
             rewatch: false,
             owes_watches: false,
+            rewatch_at: None,
             heard: 0,
             last: now,
             stalled: false,
@@ -184,6 +190,10 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
             self.heard = self.heard.wrapping_add(1);
             self.rewatch |= core::mem::take(&mut self.owes_watches);
         }
+        let may_ask = !self.holding && !self.stalled;
+        if may_ask && self.rewatch_at.take_if(|at| *at <= now).is_some() {
+            self.rewatch = true;
+        }
         let sent = self.send(ring)?;
         Ok(Done {
             notify: received.bytes > 0 || sent,
@@ -191,12 +201,16 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
         })
     }
 
+    /// Has all watches registered again [`REWATCH_MS`] from now, over the same connection.
+    pub fn rewatch_later(&mut self, now: u64) {
+        self.rewatch_at = Some(now.saturating_add(REWATCH_MS));
+    }
+
     /// Sends what waits. True if something was sent.
     fn send(&mut self, ring: &mut impl Ring) -> Result<bool, Failure> {
         let (holding, stalled) = (self.holding, self.stalled);
         let may_begin = |header: &Header| {
-            let gives_back = matches!(header.kind, kind::UNWATCH | kind::TRANSACTION_END);
-            (!holding || header.transaction != 0) && (!stalled || gives_back)
+            (!holding || header.transaction != 0) && (!stalled || wire::gives_back(header.kind))
         };
         let mut sent = false;
         self.requests.send(may_begin, |bytes| {
@@ -299,6 +313,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
         self.stalled = false;
         self.connection = self.connection.wrapping_add(1);
         self.transactions = 0;
+        self.rewatch_at = None;
         self.requests.restart(ended);
     }
 
@@ -327,7 +342,7 @@ impl<T: Request, S: DerefMut<Target = [Slot<T>]>, B: DerefMut<Target = [u8]>> Se
             Phase::Reconnecting { .. } => Some(TICK_RECONNECTING),
             Phase::Open if !has_channel => Some(TICK_WITHOUT_CHANNEL),
             Phase::Open if !self.is_drained() => Some(TICK_MISSING),
-            Phase::Open if has_watches => Some(TICK_IDLE),
+            Phase::Open if has_watches || self.rewatch_at.is_some() => Some(TICK_IDLE),
             _ => None,
         }
     }

@@ -39,6 +39,15 @@ pub mod kind {
     pub const DIRECTORY_PART: u32 = 22;
 }
 
+/// The payload of a [`kind::TRANSACTION_END`] that aborts the transaction.
+pub const ABORT: &[u8] = b"F\0";
+
+/// Whether requests of this type give something back of which xenstored allows a guest a few only, and which it keeps
+/// for as long as the guest runs: they must reach it, even where nobody waits for the reply any more.
+pub fn gives_back(kind: u32) -> bool {
+    matches!(kind, kind::UNWATCH | kind::TRANSACTION_END)
+}
+
 /// The header of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {

@@ -13,6 +13,7 @@ use super::{
     },
     link::Link,
     now_ms,
+    owed::OWED_MAX,
     report::COUNTERS,
     request::{
         Answer,
@@ -141,6 +142,16 @@ impl Connection {
         }
     }
 
+    /// Has all watches registered again after a while.
+    pub(super) fn register_later(&self) {
+        self.state.lock().session.rewatch_later(now_ms());
+    }
+
+    /// The number of the connection; a restore and a new beginning make it another one.
+    pub(super) fn number(&self) -> u32 {
+        self.state.lock().session.connection
+    }
+
     /// Puts a request among those that are sent; [`Self::pump`] sends it.
     ///
     /// # Errors
@@ -170,6 +181,24 @@ impl Connection {
         }
         COUNTERS.requests.count();
         Ok(())
+    }
+
+    /// Has a request sent as soon as there is room for it, which ends something that only the connection with this number
+    /// knows of; nobody waits for the reply. Needs no memory and does not wait. [`Self::pump`] sends it.
+    pub(super) fn owe(&self, request: Arc<Request>, over: u32) {
+        self.state.lock().owe(request, over);
+    }
+
+    /// As [`Self::owe`], for something that the present connection knows of.
+    pub(super) fn owe_now(&self, request: Arc<Request>) {
+        let mut state = self.state.lock();
+        let over = state.session.connection;
+        state.owe(request, over);
+    }
+
+    /// Whether so much is owed that nothing is to be begun which would have to be ended.
+    pub(super) fn owes_too_much(&self) -> bool {
+        self.state.lock().owed.len() >= OWED_MAX
     }
 
     /// Waits for the answer to a request that was submitted.
@@ -216,8 +245,10 @@ impl Connection {
         self.state.lock().session.holding = true;
         let until = now_ms() + u64::from(limit);
         loop {
-            let _ = self.pump();
+            let rewatch = self.pump();
             let mut state = self.state.lock();
+            // Nothing new is sent now; who moves messages afterwards has it done.
+            state.session.rewatch |= rewatch;
             if state.session.is_quiet() {
                 state.parked = true;
                 return Ok(());
@@ -275,8 +306,7 @@ impl Connection {
         loop {
             let _ = self.pump();
             let state = self.state.lock();
-            let session = &state.session;
-            if session.is_drained() || session.phase() != Phase::Open || now_ms() >= until {
+            if state.is_settled() || state.session.phase() != Phase::Open || now_ms() >= until {
                 break;
             }
             drop(state);

@@ -78,8 +78,15 @@ struct Input {
 
 /// The program's open transactions.
 struct Transactions {
-    open: KVec<Transaction>,
+    open: KVec<Open>,
     closed: bool,
+}
+
+/// One of them.
+struct Open {
+    transaction: Transaction,
+    // Sent when the file is closed; made beforehand, because that must not fail.
+    abort: Arc<Request>,
 }
 
 /// A watch of the program.
@@ -235,13 +242,13 @@ impl OpenFile {
             return Ok(None);
         }
         let transactions = self.transactions.lock();
-        let found = transactions.open.iter().find(|open| open.id == id);
-        let connection = found.ok_or(ENOENT)?.connection;
+        let mut open = transactions.open.iter().map(|open| &open.transaction);
+        let connection = open.find(|open| open.id == id).ok_or(ENOENT)?.connection;
         Ok(Some(Transaction { id, connection }))
     }
 
     fn forget(&self, id: u32) {
-        self.transactions.lock().open.retain(|open| open.id != id);
+        self.transactions.lock().forget(id);
     }
 
     /// Registers a watch.
@@ -308,18 +315,26 @@ impl OpenFile {
 
     /// xenstored has opened a transaction for the program.
     fn started(&self, transaction: Transaction) -> Result {
+        let abort = Request::abort(transaction.id)?;
         let mut transactions = self.transactions.lock();
         if !transactions.closed {
             // One of a connection that is over may have had the same number.
-            transactions.open.retain(|open| open.id != transaction.id);
-            transactions.open.push(transaction, GFP_KERNEL)?;
+            transactions.forget(transaction.id);
+            transactions
+                .open
+                .push(Open { transaction, abort }, GFP_KERNEL)?;
             return Ok(());
         }
         drop(transactions);
         // The file is closed. Messages are just being moved, so this cannot be sent here.
         // SAFETY: The queue exists as long as a connection that is not closed, and this came over one.
         let queue = unsafe { Queue::from_raw(bindings::rxen_store_watches()) };
-        queue.try_spawn(GFP_KERNEL, move || abort(&transaction))?;
+        queue.try_spawn(GFP_KERNEL, move || {
+            if let Ok(connection) = super::connection() {
+                connection.owe(abort, transaction.connection);
+                super::pump(&connection);
+            }
+        })?;
         Ok(())
     }
 
@@ -408,15 +423,18 @@ impl OpenFile {
         !self.output.lock().is_empty()
     }
 
-    /// The program has closed the file.
+    /// The program has closed the file. Waits for nothing that xenstored does.
     fn release(&self) {
         let open = {
             let mut transactions = self.transactions.lock();
             transactions.closed = true;
             core::mem::take(&mut transactions.open)
         };
-        for transaction in &open {
-            abort(transaction);
+        if let Ok(connection) = super::connection() {
+            for Open { transaction, abort } in open {
+                connection.owe(abort, transaction.connection);
+            }
+            super::pump(&connection);
         }
         let watches = core::mem::take(&mut self.input.lock().watches);
         // Each waits for its handler, which needs the output only.
@@ -431,6 +449,12 @@ enum Ended {
     Sent,
     /// It was part of a connection that is over.
     WithConnection,
+}
+
+impl Transactions {
+    fn forget(&mut self, id: u32) {
+        self.open.retain(|open| open.transaction.id != id);
+    }
 }
 
 impl Input {
@@ -461,21 +485,4 @@ fn message(header: Header, payload: [&[u8]; 2]) -> Result<KVec<u8>> {
 fn text(bytes: &[u8]) -> Result<CString> {
     let text = core::str::from_utf8(bytes).map_err(|_| EINVAL)?;
     CString::try_from_fmt(fmt!("{text}"))
-}
-
-/// Has xenstored end a transaction of a file that is closed; nobody waits for it.
-fn abort(transaction: &Transaction) {
-    let mut verdict = KVec::new();
-    if verdict.extend_from_slice(b"F\0", GFP_KERNEL).is_err() {
-        return;
-    }
-    if let Ok(connection) = super::connection() {
-        let _ = super::send(
-            &connection,
-            kind::TRANSACTION_END,
-            Some(transaction),
-            verdict,
-            Recipient::Nobody,
-        );
-    }
 }

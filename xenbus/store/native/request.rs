@@ -8,12 +8,21 @@ use super::{
         wire::{
             self,
             kind,
+            ABORT,
             PAYLOAD_MAX, //
         }, //
     },
-    file::OpenFile, //
+    file::OpenFile,
+    report::COUNTERS, //
 };
 use kernel::{
+    list::{
+        impl_list_arc_safe,
+        impl_list_item,
+        AtomicTracker,
+        ListLinks,
+        TryNewListArc, //
+    },
     new_mutex,
     prelude::*,
     sync::{
@@ -76,11 +85,24 @@ pub(super) struct Request {
     answer: Mutex<Option<Answer>>,
     #[pin]
     answered: Opaque<bindings::completion>,
+    // Of the list of what is owed.
+    #[pin]
+    links: ListLinks,
+    #[pin]
+    listed: AtomicTracker,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Request { tracked_by listed: AtomicTracker; }
+}
+
+impl_list_item! {
+    impl ListItem<0> for Request { using ListLinks { self.links }; }
 }
 
 // SAFETY: The completion may be used from any thread; the rest is `Send` by itself.
 unsafe impl Send for Request {}
-// SAFETY: As above; all other fields are constant or locked.
+// SAFETY: As above; all other fields are constant, locked, or `Sync` by themselves.
 unsafe impl Sync for Request {}
 
 impl matcher::Request for Arc<Request> {
@@ -113,9 +135,28 @@ impl Request {
                 answer <- new_mutex!(None),
                 // SAFETY: The place is valid for the call, and pinned.
                 answered <- Opaque::ffi_init(|place| unsafe { bindings::init_completion(place) }),
+                links <- ListLinks::new(),
+                listed <- AtomicTracker::new(),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Makes a request that aborts a transaction, for whose reply nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, which is counted.
+    pub(super) fn abort(transaction: u32) -> Result<Arc<Self>> {
+        let mut verdict = KVec::new();
+        verdict
+            .extend_from_slice(ABORT, GFP_KERNEL)
+            .map_err(Error::from)
+            .and_then(|()| {
+                let kind = kind::TRANSACTION_END;
+                Self::new(kind, transaction, verdict, Recipient::Nobody)
+            })
+            .inspect_err(|_| COUNTERS.no_memory.count())
     }
 
     /// Whether a program has made it.

@@ -22,16 +22,13 @@ use super::{
             Way, //
         },
         session,
-        wire::{
-            kind,
-            PAYLOAD_MAX, //
-        }, //
+        wire::PAYLOAD_MAX, //
     },
     link::Link,
     now_ms,
+    owed::Owed,
     report::COUNTERS,
     request::{
-        Recipient,
         Reply,
         Request, //
     },
@@ -54,6 +51,9 @@ const SLOTS: usize = 64;
 /// Of these, kept for the kernel, so that programs do not keep its requests waiting.
 const KERNEL_SLOTS: usize = 16;
 
+/// Places that ends of watches and transactions have at the most while xenstored does not take them.
+const OWED_SLOTS: usize = 8;
+
 /// Milliseconds between two complaints about missing replies.
 const COMPLAINT_MS: u64 = 10_000;
 
@@ -68,6 +68,8 @@ pub(super) struct State {
     pub(super) channel: Option<Channel>,
     // xenstored's port, for as long as there is no channel.
     pub(super) port: Option<u32>,
+    /// What waits for a place among the requests, though nobody waits for it.
+    pub(super) owed: Owed,
     // The domain may be saved at any moment: the ring is not touched.
     pub(super) parked: bool,
     complained: u64,
@@ -87,6 +89,7 @@ impl State {
             link: Some(link),
             channel: None,
             port: None,
+            owed: Owed::new(),
             parked: false,
             complained: 0,
         })
@@ -94,6 +97,7 @@ impl State {
 
     /// One round: moves what can be moved, ends what has waited for too long.
     pub(super) fn round(&mut self, watches: &Watches) {
+        self.pay();
         let Some(link) = self.link.as_mut() else {
             return;
         };
@@ -107,10 +111,54 @@ impl State {
         if done.notify {
             self.notify();
         }
-        if done.more {
+        // What is owed comes before programs that wait for a place; it is sent by the next round.
+        if self.pay() || done.more {
             // SAFETY: The queues exist as long as a connection that is not closed.
             unsafe { bindings::rxen_store_event() };
         }
+    }
+
+    /// Puts what is owed among the requests that are sent, as if programs had asked for it. True if it did.
+    fn pay(&mut self) -> bool {
+        let mut paid = false;
+        while self.session.phase() == Phase::Open
+            && self.session.requests.unsent_ends() < OWED_SLOTS
+            && !self.is_full_for_programs()
+        {
+            let connection = self.session.connection;
+            let Some(request) = self.owed.take(connection) else {
+                break;
+            };
+            if let Err(request) = self.add(request) {
+                self.owed.add(request, connection);
+                break;
+            }
+            COUNTERS.requests.count();
+            paid = true;
+        }
+        paid
+    }
+
+    /// Whether all places are taken that are not kept for the kernel.
+    fn is_full_for_programs(&self) -> bool {
+        self.session.requests.len() >= SLOTS - KERNEL_SLOTS
+    }
+
+    /// Has this request sent as soon as there is a place; it ends something that only the connection with this number
+    /// knows of.
+    pub(super) fn owe(&mut self, request: Arc<Request>, over: u32) {
+        let lives = matches!(
+            self.session.phase(),
+            Phase::Open | Phase::Reconnecting { .. }
+        );
+        if lives && over == self.session.connection {
+            self.owed.add(request, over);
+        }
+    }
+
+    /// Whether nobody waits for a reply, and xenstored has been told of all that has ended.
+    pub(super) fn is_settled(&self) -> bool {
+        self.session.is_drained() && self.owed.len() == 0
     }
 
     /// Tells xenstored that there is something new in the ring.
@@ -127,10 +175,10 @@ impl State {
 
     /// Adds a request to those that are sent. Gives it back where there is no room.
     pub(super) fn add(&mut self, request: Arc<Request>) -> Result<(), Arc<Request>> {
-        let session = &mut self.session;
-        if request.is_of_program() && session.requests.len() >= SLOTS - KERNEL_SLOTS {
+        if request.is_of_program() && self.is_full_for_programs() {
             return Err(request);
         }
+        let session = &mut self.session;
         let (kind, transaction) = (request.kind, request.transaction);
         let deadline = session.deadline(now_ms());
         session.requests.add(kind, transaction, request, deadline)?;
@@ -163,13 +211,14 @@ impl State {
     pub(super) fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (session, requests) = (&self.session, &self.session.requests);
         f.write_fmt(fmt!(
-            "phase {}\nconnection {}\nin_flight {}\nwaiting {}\ntransactions {}\nstalled {}\n",
+            "phase {}\nconnection {}\nin_flight {}\nwaiting {}\ntransactions {}\nstalled {}\nowed {}\n",
             session.phase().name(),
             session.connection,
             requests.in_flight(),
             requests.len().saturating_sub(requests.in_flight()),
             session.transactions,
             u32::from(session.is_stalled()),
+            self.owed.len().saturating_add(requests.given_up()),
         ))
     }
 }
@@ -221,18 +270,7 @@ impl Owner<Arc<Request>> for Kernel<'_> {
     }
 
     fn abort(&mut self, transaction: u32) -> Option<Arc<Request>> {
-        let mut verdict = KVec::new();
-        let request = verdict
-            .extend_from_slice(b"F\0", GFP_KERNEL)
-            .map_err(Error::from)
-            .and_then(|()| {
-                let kind = kind::TRANSACTION_END;
-                Request::new(kind, transaction, verdict, Recipient::Nobody)
-            });
-        if request.is_err() {
-            COUNTERS.no_memory.count();
-        }
-        request.ok()
+        Request::abort(transaction).ok()
     }
 
     fn ended(&mut self, request: &Arc<Request>, why: End) {

@@ -11,8 +11,7 @@ use super::{
         },
         dispatch::{
             self,
-            Kept,
-            Nobody, //
+            Kept, //
         },
         wire::{
             kind,
@@ -25,7 +24,10 @@ use super::{
         NoIo, //
     },
     report::COUNTERS,
-    request::Recipient, //
+    request::{
+        Recipient,
+        Request, //
+    }, //
 };
 use kernel::{
     new_condvar,
@@ -51,6 +53,10 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+mod all;
+
+pub(super) use all::Watches;
+
 /// Events that are kept for a watch before further ones become one.
 const BACKLOG: usize = 32;
 
@@ -60,94 +66,6 @@ static NEXT_TOKEN: Atomic<u64> = Atomic::new(0);
 /// Makes the tokens of this load other ones than those of the last.
 pub(super) fn seed_tokens(seed: u32) {
     NEXT_TOKEN.store(u64::from(seed) << 32, Relaxed);
-}
-
-/// All watches, in the order of their tokens.
-#[pin_data]
-pub(super) struct Watches {
-    #[pin]
-    list: Mutex<KVec<Arc<Watched>>>,
-}
-
-impl Watches {
-    /// None yet.
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            list <- new_mutex!(KVec::new()),
-        })
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.list.lock().len()
-    }
-
-    /// Hands an event of xenstored to the watch that it is for.
-    pub(super) fn event(&self, payload: &[u8]) {
-        COUNTERS.events.count();
-        // Held until the event is in the backlog: a watch that was removed gets none any more.
-        let list = self.list.lock();
-        match dispatch::find(&list, |watch| watch.token, payload) {
-            Ok((watch, path)) => Watched::push(watch, path),
-            Err(Nobody::Malformed) => COUNTERS.malformed_events.count(),
-            Err(Nobody::Unknown) => COUNTERS.unknown_token.count(),
-        }
-    }
-
-    /// The caller allocates without waiting for a disk: whoever moves messages takes this lock.
-    fn add(&self, watch: Arc<Watched>) -> Result {
-        let mut list = self.list.lock();
-        list.reserve(1, GFP_KERNEL)?;
-        let place = list.partition_point(|other| other.token < watch.token);
-        list.insert_within_capacity(place, watch)
-            .map_err(|_| ENOMEM)
-    }
-
-    fn remove(&self, token: Token) {
-        self.list.lock().retain(|watch| watch.token != token);
-    }
-
-    /// Tells xenstored of all watches, which it does not know after a new beginning.
-    pub(super) fn register_all(connection: &Arc<Connection>) {
-        let _memory = NoIo::begin();
-        let mut all = KVec::new();
-        {
-            let list = connection.watches.list.lock();
-            for watch in list.iter() {
-                if all.push(watch.clone(), GFP_KERNEL).is_err() {
-                    pr_err!("xenstore: no memory to register all watches again\n");
-                    break;
-                }
-            }
-        }
-        for watch in &all {
-            let heard = connection.heard();
-            let Err(error) = watch.register(connection) else {
-                continue;
-            };
-            // Where there is no answer, each of the others would wait for one as long as this has.
-            if error == ETIMEDOUT || error == EIO {
-                pr_err!(
-                    "xenstore: cannot watch {} and others again ({:?}): tried anew when xenstored says something\n",
-                    &*watch.path,
-                    error
-                );
-                // A refusal was a message too: only one after it is a sign.
-                let since = if error == ETIMEDOUT {
-                    heard
-                } else {
-                    connection.heard()
-                };
-                connection.owe_watches(since);
-                break;
-            }
-            pr_err!(
-                "xenstore: cannot watch {} again ({:?}): changes there are not noticed until the next restore\n",
-                &*watch.path,
-                error
-            );
-        }
-    }
 }
 
 /// What the handler of a watch has not seen, and what it is doing.
@@ -163,14 +81,29 @@ struct Pending {
 /// What is done next: this handler is told of this event.
 type Next = (Arc<dyn WatchHandler>, Event<KVec<u8>>);
 
+/// What xenstored is to know of a watch.
+struct Wish {
+    // Whether it is to know it.
+    wanted: bool,
+    // Whether it is being told of it; who does that tells it of the end as well where that has come meanwhile.
+    telling: bool,
+    // The connection over which it was told last.
+    told: Option<u32>,
+}
+
 /// A watch, as xenstored's events and the work queue see it.
 #[pin_data]
 pub(super) struct Watched {
     token: Token,
     path: CString,
-    // Whether xenstored is to know it. Held while it is being told, so that it is not told both at once.
+    // Tells xenstored of the end; made beforehand, because that must not fail.
+    unwatch: Arc<Request>,
+    // Held while xenstored is being told of the watch. Its end does not wait for this.
     #[pin]
-    wanted: Mutex<bool>,
+    teller: Mutex<()>,
+    // Held for a moment only.
+    #[pin]
+    wish: Mutex<Wish>,
     #[pin]
     pending: Mutex<Pending>,
     #[pin]
@@ -204,7 +137,15 @@ impl Watched {
         for _ in 0..BACKLOG {
             places.push(None, GFP_KERNEL)?;
         }
+        let token = Token(NEXT_TOKEN.fetch_add(1, Relaxed));
+        let end = payload(path, token)?;
+        let unwatch = Request::new(kind::UNWATCH, 0, end, Recipient::Nobody)?;
         let path = CString::try_from(path)?;
+        let wish = Wish {
+            wanted: true,
+            telling: false,
+            told: None,
+        };
         let pending = Pending {
             backlog: Backlog::new(places),
             handler: Some(handler),
@@ -212,9 +153,11 @@ impl Watched {
         };
         Arc::pin_init(
             pin_init!(Self {
-                token: Token(NEXT_TOKEN.fetch_add(1, Relaxed)),
+                token,
                 path,
-                wanted <- new_mutex!(true),
+                unwatch,
+                teller <- new_mutex!(()),
+                wish <- new_mutex!(wish),
                 pending <- new_mutex!(pending),
                 idle <- new_condvar!(),
                 work <- new_work!("rxen watch"),
@@ -275,26 +218,55 @@ impl Watched {
         drop(handler);
     }
 
-    /// Tells xenstored.
+    /// Tells xenstored, unless it knows or the watch has ended.
     fn register(&self, connection: &Arc<Connection>) -> Result {
-        let wanted = self.wanted.lock();
-        if !*wanted {
-            return Ok(());
+        let _teller = self.teller.lock();
+        let present = connection.number();
+        {
+            let mut wish = self.wish.lock();
+            if !wish.wanted || wish.told == Some(present) {
+                return Ok(());
+            }
+            wish.telling = true;
         }
-        match super::call(connection, kind::WATCH, None, self.payload()?) {
-            // It was told in the moment in which the connection was made anew.
-            Err(error) if error == EEXIST => Ok(()),
-            result => result.map(|_| ()),
+        let told = self.tell(connection);
+        let wanted = {
+            let mut wish = self.wish.lock();
+            wish.telling = false;
+            wish.told = told.ok();
+            wish.wanted
+        };
+        if !wanted {
+            self.end_at(connection);
+        }
+        told.map(|_| ())
+    }
+
+    /// Returns the connection over which xenstored was told.
+    fn tell(&self, connection: &Arc<Connection>) -> Result<u32> {
+        let payload = payload(&self.path, self.token)?;
+        let reply = super::ask(connection, kind::WATCH, None, payload)?;
+        let over = reply.connection;
+        match reply.into_payload() {
+            // It had heard of it when the answer got lost.
+            Err(error) if error == EEXIST => Ok(over),
+            result => result.map(|_| over),
         }
     }
 
-    /// Path and token.
-    fn payload(&self) -> Result<KVec<u8>> {
-        let mut payload = KVec::new();
-        payload.extend_from_slice(self.path.to_bytes_with_nul(), GFP_KERNEL)?;
-        payload.extend_from_slice(self.token.text().as_bytes_with_nul(), GFP_KERNEL)?;
-        Ok(payload)
+    /// Has xenstored told of the end, for whose answer nobody waits: what still comes for the token is ignored.
+    fn end_at(&self, connection: &Arc<Connection>) {
+        connection.owe_now(self.unwatch.clone());
+        super::pump(connection);
     }
+}
+
+/// What requests say of a watch: path and token.
+fn payload(path: &CStr, token: Token) -> Result<KVec<u8>> {
+    let mut payload = KVec::new();
+    payload.extend_from_slice(path.to_bytes_with_nul(), GFP_KERNEL)?;
+    payload.extend_from_slice(token.text().as_bytes_with_nul(), GFP_KERNEL)?;
+    Ok(payload)
 }
 
 /// A copy with an ending NUL.
@@ -305,14 +277,22 @@ fn with_nul(path: &[u8]) -> Result<KVec<u8>> {
     Ok(copy)
 }
 
-/// A registered watch. Dropping it ends the watch, waits until its handler is done, and lets go of the handler.
+/// A registered watch. Dropping it ends the watch, waits until its handler is done, and lets go of the handler. It does
+/// not wait for xenstored, and cannot fail.
 pub(crate) struct Watch(Arc<Watched>);
 
 impl Watch {
     /// Watches a path. The handler is called once at once.
+    ///
+    /// # Errors
+    ///
+    /// What xenstored says; `ETIMEDOUT` if it does not answer, or does not even take the ends of former watches.
     pub(crate) fn new(path: &CStr, handler: Arc<dyn WatchHandler>) -> Result<Self> {
         let _memory = NoIo::begin();
         let connection = super::connection()?;
+        if connection.owes_too_much() {
+            return Err(ETIMEDOUT);
+        }
         let watched = Watched::new(path, handler)?;
         connection.watches.add(watched.clone())?;
         // Ends it if xenstored does not take it.
@@ -325,12 +305,15 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let _memory = NoIo::begin();
-        *self.0.wanted.lock() = false;
+        let telling = {
+            let mut wish = self.0.wish.lock();
+            wish.wanted = false;
+            wish.telling
+        };
         if let Ok(connection) = super::connection() {
             connection.watches.remove(self.0.token);
-            // Nobody waits for the answer: what still comes for the token is ignored.
-            if let Ok(payload) = self.0.payload() {
-                let _ = super::send(&connection, kind::UNWATCH, None, payload, Recipient::Nobody);
+            if !telling {
+                self.0.end_at(&connection);
             }
         }
         self.0.end();

@@ -212,6 +212,85 @@ fn what_has_not_begun_is_taken_out_when_it_is_given_up() {
     assert_eq!(send(&mut table, 1000), b"");
 }
 
+/// The end of a transaction and that of a watch.
+fn ends(table: &mut Table, deadline: u64) -> [u32; 2] {
+    [
+        (kind::TRANSACTION_END, 5, "T\0"),
+        (kind::UNWATCH, 0, "path\0token\0"),
+    ]
+    .map(|(kind, transaction, text)| {
+        table
+            .add(kind, transaction, request(text), deadline)
+            .expect("room")
+    })
+}
+
+#[test]
+fn what_gives_something_back_is_sent_however_late() {
+    let mut table = table(3, 0);
+    let ids = ends(&mut table, 10);
+    table.add(kind::READ, 0, request("a"), 10).expect("room");
+    let mut ended = 0;
+    table.expire(10, |_| ended += 1);
+    table.expire(u64::MAX, |_| ended += 1);
+    table.give_up(|_| true, |_| ended += 1);
+    assert_eq!(ended, 3);
+    assert_eq!(
+        (table.len(), table.given_up(), table.unsent_ends()),
+        (2, 2, 2)
+    );
+    assert_eq!((table.in_flight(), table.awaited()), (0, 0));
+    // Their number is bounded by the places.
+    add(&mut table, "b");
+    assert_eq!(table.add(kind::READ, 0, request("c"), 0), Err(request("c")));
+    let sent = send(&mut table, 1000);
+    // Whoever wanted the commit was told that it has failed.
+    let end = Header {
+        kind: kind::TRANSACTION_END,
+        id: ids[0],
+        transaction: 5,
+        length: 2,
+    };
+    let abort = [end.encode().as_slice(), b"F\0"].concat();
+    assert!(sent.starts_with(&abort));
+    let unwatch = &sent[abort.len() + HEADER_SIZE..];
+    assert!(unwatch.starts_with(b"path\0token\0"));
+    // Gone with their last bytes.
+    assert_eq!(
+        (table.len(), table.given_up(), table.unsent_ends()),
+        (1, 0, 0)
+    );
+    for id in ids {
+        assert_eq!(table.reply(&reply_to(id)), Match::Unknown);
+    }
+}
+
+#[test]
+fn an_end_that_is_given_up_halfway_follows_as_it_was() {
+    let mut table = table(2, 0);
+    ends(&mut table, 10);
+    let mut sent = send(&mut table, 5);
+    table.expire(10, |_| {});
+    sent.extend(send(&mut table, 1000));
+    assert_eq!(&sent[HEADER_SIZE..][..2], b"T\0");
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_new_connection_knows_of_nothing_to_give_back() {
+    for begin in [
+        (|table| table.restart(|_| panic!("ended twice"))) as fn(&mut Table),
+        |table| table.clear(|_| panic!("ended twice")),
+    ] {
+        let mut table = table(2, 0);
+        ends(&mut table, 10);
+        table.expire(10, |_| {});
+        begin(&mut table);
+        assert!(table.is_empty());
+        assert_eq!(send(&mut table, 1000), b"");
+    }
+}
+
 #[test]
 fn while_a_suspend_is_near_only_transactions_go_on() {
     let mut table = table(4, 0);

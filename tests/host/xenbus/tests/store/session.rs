@@ -29,6 +29,7 @@ use pure_xenbus::store::{
     session::{
         RECONNECTS,
         RECONNECT_WINDOW_MS,
+        REWATCH_MS,
         TICK_IDLE,
         TICK_MISSING,
         TICK_WITHOUT_CHANNEL, //
@@ -289,6 +290,32 @@ fn e4_the_ring_is_looked_at_without_an_event() {
     assert_eq!(world.got(), [Got::Event(b"path".to_vec(), TOKEN)]);
     world.ask(6000);
     assert_eq!(world.client.session.tick(true, true), Some(TICK_MISSING));
+}
+
+#[test]
+fn watches_that_were_refused_are_registered_again_later() {
+    let mut world = World::new(true);
+    let rewatch = |world: &mut World, now| {
+        world.round(now);
+        std::mem::take(&mut world.client.session.rewatch)
+    };
+    world.client.session.rewatch_later(500);
+    // Looked at without an event, once all is quiet.
+    assert_eq!(world.client.session.tick(true, false), Some(TICK_IDLE));
+    assert!(!rewatch(&mut world, 500 + REWATCH_MS - 1));
+    // Not while nothing new is sent.
+    world.client.session.holding = true;
+    assert!(!rewatch(&mut world, 500 + REWATCH_MS));
+    world.client.session.holding = false;
+    assert!(rewatch(&mut world, 500 + REWATCH_MS));
+    assert!(!rewatch(&mut world, 10 * REWATCH_MS));
+    assert_eq!(world.client.session.tick(true, false), None);
+    // A new beginning has them registered at once.
+    world.client.session.rewatch_later(10 * REWATCH_MS);
+    world.page.error = Some(2);
+    world.round(10 * REWATCH_MS);
+    world.reconnect(10 * REWATCH_MS);
+    assert!(!rewatch(&mut world, 20 * REWATCH_MS));
 }
 
 #[test]

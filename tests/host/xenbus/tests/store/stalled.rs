@@ -9,6 +9,7 @@ use crate::{
         Page,
         LIMIT, //
     },
+    matching::Request,
     session::{
         ended,
         reply,
@@ -197,6 +198,34 @@ fn x7_a_suspend_does_not_wait_for_what_xenstored_does_not_take() {
         world.round(now);
     }
     assert_eq!(world.daemon.requests.len(), 2);
+}
+
+#[test]
+fn a_xenstored_that_takes_nothing_for_long_gets_the_ends_in_the_end() {
+    let mut world = World::new(false);
+    // More than the ring holds.
+    for _ in 0..2 {
+        world.client.ask(kind::READ, &[b'x'; 700], 0).expect("room");
+    }
+    let requests = &mut world.client.session.requests;
+    let commit = Request(b"T\0".to_vec());
+    let end = requests.add(kind::TRANSACTION_END, 3, commit, LIMIT).ok();
+    let unwatch = world.client.ask(kind::UNWATCH, b"path\0token\0", 0);
+    for now in [0, LIMIT, 2 * LIMIT, 100 * LIMIT] {
+        world.round(now);
+    }
+    assert_eq!(world.got().len(), 4);
+    // Nobody waits, so the domain may be saved once what is begun is whole; it is looked at until all is sent.
+    assert_eq!(world.client.session.tick(true, false), Some(TICK_MISSING));
+    for now in 100 * LIMIT..100 * LIMIT + 4 {
+        world.daemon.read(&mut world.page, 10_000);
+        world.round(now);
+    }
+    let sent: Vec<_> = world.daemon.requests.iter().skip(2).collect();
+    let ids: Vec<_> = sent.iter().map(|(header, _)| Some(header.id)).collect();
+    assert_eq!(ids, [end, unwatch]);
+    assert_eq!(sent[0].1, b"F\0");
+    assert!(world.client.session.is_drained());
 }
 
 #[test]
