@@ -53,12 +53,13 @@ def test_many_cancelled_suspends(loaded, times):
     """Nothing is rebuilt: the same ports, the same interrupts, and the counters go on."""
     guest, disks, network = loaded
     ports = "xenstore-ls device | grep -E 'event-channel|ring-ref'"
-    before = guest.run(ports).check().out
+    # Each of the many requests takes a tenth of a second in a guest of this kind under load.
+    before = guest.run(ports, timeout=300).check().out
     counts = interrupts(guest)
     for _ in range(times(*CHECKPOINTS)):
         guest.checkpoint()
         network.assert_alive()
-    assert guest.run(ports).check().out == before
+    assert guest.run(ports, timeout=300).check().out == before
     after = interrupts(guest)
     assert set(after) == set(counts)
     assert all(after[name] >= counts[name] for name in counts), (counts, after)
