@@ -121,3 +121,68 @@ def test_watches_that_were_not_taken_after_a_restore_are_later(guest, farm):
     assert re.search(rf"{COMPLAINT} 4 for", guest.dmesg())
     assert caches(guest) == before
     guest.run(f"dd if=/dev/xvdb of=/dev/null bs=64k count=8 iflag=direct; ping -c 3 -i 0.3 -W 5 {host.address}").check()
+
+
+# Has many watches and some transactions, waits until xenstored does not answer, asks for more than the kernel sends for
+# programs at a time, and closes the file.
+HOARDER = """
+import os, struct, time
+def ask(kind, payload, wait=True):
+    os.write(file, struct.pack("<IIII", kind, 0, 0, len(payload)) + payload)
+    while wait:
+        kind, _, _, length = struct.unpack("<IIII", whole(16))
+        payload = whole(length)
+        if kind != WATCH_EVENT:
+            return kind, payload
+def whole(length):
+    data = b""
+    while len(data) < length:
+        data += os.read(file, length - len(data))
+    return data
+READ, WATCH, TRANSACTION_START, WATCH_EVENT, ERROR = 2, 4, 6, 15, 16
+file = os.open("/dev/xen/xenbus", os.O_RDWR)
+for n in range(WATCHES):
+    assert ask(WATCH, b"data/hoard%d\\0token\\0" % n)[0] == WATCH
+for n in range(TRANSACTIONS):
+    assert ask(TRANSACTION_START, b"\\0")[0] == TRANSACTION_START
+print("hoarded", flush=True)
+while ask(READ, b"domid\\0")[0] != ERROR:
+    time.sleep(0.2)
+for n in range(40):
+    ask(READ, b"domid\\0", wait=False)
+begun = time.monotonic()
+os.close(file)
+print("closed in", time.monotonic() - begun)
+"""
+WATCHES, TRANSACTIONS = 60, 5
+
+
+def held(guest) -> dict[str, int]:
+    """What xenstored keeps for the guest."""
+    out = guest.host.run(f"xenstore-control quota $(xl domid {guest.name})").check().out
+    return {name: int(value) for name, value in re.findall(r"^(watches|transactions) *: *(\d+)", out, re.M)}
+
+
+def test_a_file_is_closed_without_a_wait_and_leaves_nothing_behind(guest, farm):
+    farm.expect(COMPLAINT)
+    before = held(guest)
+    script = f"WATCHES, TRANSACTIONS = {WATCHES}, {TRANSACTIONS}\n{HOARDER}"
+    guest.put("/run/hoarder", script.encode())
+    job = guest.start("python3 /run/hoarder")
+    for _ in range(120):
+        if job.poll() is not None or "hoarded" in job.output:
+            break
+        time.sleep(0.5)
+    assert "hoarded" in job.output, job.output
+    assert held(guest) == {"watches": before["watches"] + WATCHES, "transactions": TRANSACTIONS}
+    with outage(guest.host):
+        time.sleep(20 * guest.spec.patience)
+    out = job.wait(120).check().out
+    assert float(re.search(r"closed in (\S+)", out)[1]) < PATIENCE / 2, out
+    for _ in range(60):
+        if held(guest) == before and counters(guest)["owed"] == 0:
+            break
+        time.sleep(0.5)
+    assert held(guest) == before
+    assert counters(guest)["owed"] == 0
+    check_hotplug(guest)
