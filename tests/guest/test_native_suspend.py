@@ -165,7 +165,6 @@ def test_phases_are_traced(shared_guest):
     assert all(0 < int(nanoseconds) < 120e9 for _, nanoseconds, _ in traced), out
 
 
-@pytest.mark.everyday("noxen-native")
 @pytest.mark.timeout(2400)
 def test_fault_on_the_way_in(loaded):
     """The guest goes on as if nobody had asked, whatever phase it was; and the next suspend works."""
