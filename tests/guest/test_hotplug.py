@@ -7,7 +7,7 @@ import pytest
 from farm import settled_grants
 from lab.guest import Disk
 from lab.pair import DATA
-from loads import DiskLoad, NetworkLoad, fio
+from loads import DiskLoad, Load, NetworkLoad, fio
 from rounds import run_rounds
 
 # In the everyday run and in the thorough one.
@@ -125,3 +125,24 @@ def test_read_only_disk(guest):
         guest.run("dd if=/dev/xvdd of=/dev/null bs=64k count=8 iflag=direct").check()
     finally:
         guest.detach_disk("xvdd")
+
+
+def test_backends_that_go_come_back(guest):
+    """dom0's drivers are taken off a disk and a card in use, and put back: what was in flight goes on, and nothing is lost."""
+    host = guest.host
+    domid = host.run(f"xl domid {guest.name}").check().out.strip()
+    guest.run("dmesg -C").check()
+    load = Load(guest, host)
+    again = "cd /sys/bus/xen-backend/drivers/{kind} && echo {name} >unbind && sleep 2 && [ ! -e {name} ] && echo {name} >bind"
+    host.run(again.format(kind="vbd", name=f"vbd-{domid}-51728"), timeout=120).check()
+    load.go_on()
+    # What the toolstack does for a new card.
+    online = f"""ip link set vif{domid}.0 master xenbr0 && ip link set vif{domid}.0 up
+    xenstore-write /local/domain/0/backend/vif/{domid}/0/hotplug-status connected"""
+    host.run(again.format(kind="vif", name=f"vif-{domid}-0") + "\n" + online, timeout=120).check()
+    guest.run(f"ping -c 3 -i 0.3 -W 20 {host.address}", timeout=120).check()
+    load.go_on()
+    load.stop()
+    assert not guest.run("dmesg | grep -E 'I/O error|Buffer I/O'").out
+    counts = settled_grants(guest)
+    assert counts["leaked"] == counts["deferred"] == 0

@@ -13,7 +13,8 @@ pytestmark = [pytest.mark.kinds(*NATIVE_KINDS), pytest.mark.thorough, pytest.mar
 
 MODULES = {
     "rxen_suspend": "[ -e /sys/kernel/debug/rxen_suspend/phases ]",
-    "rxen_netfront": "for t in $(seq 300); do [ -e /sys/class/net/eth0 ] && break; sleep 0.1; done; ip link set eth0 up",
+    # A card at rest is not there for the stack, as with the C driver: who brings it up just then is refused.
+    "rxen_netfront": "for t in $(seq 300); do ip link set eth0 up 2>/dev/null && break; sleep 0.1; done; [ $t -lt 300 ]",
     "rxen_blkfront": "for t in $(seq 300); do [ -b /dev/xvdb ] && [ -b /dev/xvdc ] && break; sleep 0.1; done;"
     " dd if=/dev/xvdb of=/dev/null bs=64k count=4 iflag=direct",
 }
@@ -28,7 +29,7 @@ def test_module_comes_and_goes(farm, kind, module):
     while [ ! -e /run/enough ]; do
         rmmod {module} || exit 1
         insmod /run/modules/{module}.ko || exit 2
-        {{ {use}; }} >/run/use.log 2>&1 || {{ cat /run/use.log; exit 3; }}
+        {{ {use}; }} >/run/use.log 2>&1 || {{ cat /run/use.log; ip link; exit 3; }}
         rounds=$((rounds + 1))
     done
     rm /run/enough
