@@ -93,16 +93,16 @@ impl<T: Operations> Device<T> {
         unsafe { bindings::rxen_net_is_running(self.as_raw()) }
     }
 
-    /// The link is up. Any context.
+    /// The link is up; of a device that is not registered any more it is not told. Any context.
     pub(crate) fn carrier_on(&self) {
         // SAFETY: Valid by the invariant.
-        unsafe { bindings::netif_carrier_on(self.as_raw()) }
+        unsafe { bindings::rxen_net_set_carrier(self.as_raw(), true) }
     }
 
-    /// The link is down. Any context.
+    /// The link is down; as [`Self::carrier_on`]. Any context.
     pub(crate) fn carrier_off(&self) {
         // SAFETY: Valid by the invariant.
-        unsafe { bindings::netif_carrier_off(self.as_raw()) }
+        unsafe { bindings::rxen_net_set_carrier(self.as_raw(), false) }
     }
 
     /// Takes the device from its users for a while: no frame comes to be sent. May sleep.

@@ -131,6 +131,23 @@ void rxen_net_update_features(struct net_device *dev, unsigned int max_mtu)
 	rtnl_unlock();
 }
 
+/*
+ * The link watch holds a device from an event until it has run. Unregistering waits for that, but nobody does for an event
+ * that comes afterwards: the device would be freed under it. Who has seen that it is registered, within one RCU read
+ * section, comes before.
+ */
+void rxen_net_set_carrier(struct net_device *dev, bool on)
+{
+	rcu_read_lock();
+	if (READ_ONCE(dev->reg_state) <= NETREG_REGISTERED) {
+		if (on)
+			netif_carrier_on(dev);
+		else
+			netif_carrier_off(dev);
+	}
+	rcu_read_unlock();
+}
+
 void rxen_net_napi_enable(struct net_device *dev)
 {
 	struct rxen_net_private *private = netdev_priv(dev);

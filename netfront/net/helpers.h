@@ -46,6 +46,7 @@ const char *rxen_net_name(const struct net_device *dev);
 bool rxen_net_is_running(const struct net_device *dev);
 void rxen_net_set_features(struct net_device *dev);
 void rxen_net_set_address(struct net_device *dev, const u8 *address);
+void rxen_net_set_carrier(struct net_device *dev, bool on);
 void rxen_net_update_features(struct net_device *dev, unsigned int max_mtu);
 
 void rxen_net_napi_enable(struct net_device *dev);
