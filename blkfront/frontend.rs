@@ -198,26 +198,16 @@ impl Disk {
     }
 
     /// What was to be done has failed: requests end in error, and the backend is told.
-    fn fail(&self, device: &Device, control: &mut Control, action: Action, error: Error) {
+    fn fail(&self, control: &mut Control, action: Action, error: Error) {
         self.queue.fail();
         control.phase = Phase::Failed;
         // What waits in a queue at rest ends in error now.
         if let Some(users) = &mut control.disk {
             users.resume();
         }
-        let why = match error {
-            ENOSPC => "grant references or event channels are used up",
-            EBUSY => "pages of former connections are still mapped",
-            _ => "see the log",
-        };
-        device.fatal(
-            error,
-            fmt!("cannot connect to the backend ({:?}): {}", action, why),
-        );
-        if error == ENOSPC || error == EBUSY {
-            let segments = module_parameters::max_indirect_segments.value();
-            self.comeback.want(connection::references(segments));
-        }
+        let segments = module_parameters::max_indirect_segments.value();
+        self.comeback
+            .failed(action, error, connection::references(segments));
     }
 
     /// What a change of the backend's state asks for.
@@ -322,7 +312,7 @@ impl bus::Driver for Disk {
         };
         let result = offers.and_then(|offers| disk.act(device, &mut control, action, &offers));
         if let Err(error) = result {
-            disk.fail(device, &mut control, action, error);
+            disk.fail(&mut control, action, error);
         }
         let closed = control.phase == Phase::Closed && state == State::Closed;
         disk.comeback.note(closed);

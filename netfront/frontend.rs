@@ -146,22 +146,11 @@ impl Vif {
     }
 
     /// What was to be done has failed: the link is down, and the backend is told.
-    fn fail(&self, device: &Device, control: &mut Control, action: Action, error: Error) {
+    fn fail(&self, control: &mut Control, action: Action, error: Error) {
         control.phase = Phase::Failed;
         self.card.net.carrier_off();
         self.card.detach();
-        let why = match error {
-            ENOSPC => "grant references or event channels are used up",
-            EBUSY => "pages of former connections are still mapped",
-            _ => "see the log",
-        };
-        device.fatal(
-            error,
-            fmt!("cannot connect to the backend ({:?}): {}", action, why),
-        );
-        if error == ENOSPC || error == EBUSY {
-            self.comeback.want(Connection::REFERENCES);
-        }
+        self.comeback.failed(action, error, Connection::REFERENCES);
     }
 
     /// What a change of the backend's state asks for.
@@ -265,7 +254,7 @@ impl bus::Driver for Vif {
         };
         let result = offers.and_then(|offers| vif.act(device, &mut control, action, &offers));
         if let Err(error) = result {
-            vif.fail(device, &mut control, action, error);
+            vif.fail(&mut control, action, error);
         }
         let closed = control.phase == Phase::Closed && state == State::Closed;
         vif.comeback.note(closed);

@@ -3,6 +3,7 @@
  * is compiled into the frontends, calls them too.
  */
 #include <linux/blkdev.h>
+#include <linux/build_bug.h>
 #include <linux/export.h>
 #include <linux/io.h>
 #include <linux/jiffies.h>
@@ -212,12 +213,14 @@ void rxen_work_schedule(struct work_struct *work)
 
 void rxen_long_work_init(struct delayed_work *work, void (*function)(struct work_struct *work))
 {
+	BUILD_BUG_ON(offsetof(struct delayed_work, work));
 	INIT_DELAYED_WORK(work, function);
 }
 
-void rxen_long_work_schedule(struct delayed_work *work)
+/* Any context. Sooner, if it was to run later. */
+void rxen_long_work_schedule(struct delayed_work *work, unsigned int milliseconds)
 {
-	mod_delayed_work(system_dfl_wq, work, 0);
+	mod_delayed_work(system_dfl_wq, work, msecs_to_jiffies(milliseconds));
 }
 
 /* Does nothing where it is to run anyhow. */

@@ -57,9 +57,9 @@ bool rxen_has_emulated_disks(void);
 void rxen_work_init(struct work_struct *work, void (*function)(struct work_struct *work));
 void rxen_work_schedule(struct work_struct *work);
 
-/* Work that takes its time, or that is to run later. */
+/* Work that takes its time, or that is to run later. The first field of a delayed_work is its work_struct. */
 void rxen_long_work_init(struct delayed_work *work, void (*function)(struct work_struct *work));
-void rxen_long_work_schedule(struct delayed_work *work);
+void rxen_long_work_schedule(struct delayed_work *work, unsigned int milliseconds);
 void rxen_long_work_schedule_later(struct delayed_work *work, unsigned int milliseconds);
 
 /* The worker that retries deferred grants; rxen_deferred_work is Rust, in xenbus/grant/deferred.rs. */

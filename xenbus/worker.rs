@@ -58,7 +58,7 @@ impl Worker {
     /// Has the errand run once more. Any context.
     pub fn schedule(&self) {
         // SAFETY: Initialised in `new` and cancelled before it is freed.
-        unsafe { bindings::rxen_long_work_schedule(self.0.work.get()) }
+        unsafe { bindings::rxen_long_work_schedule(self.0.work.get(), 0) }
     }
 }
 

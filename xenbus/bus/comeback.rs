@@ -8,6 +8,7 @@
 //! longer; an event channel is simply tried again after that time.
 
 use super::{
+    Action,
     Device,
     State, //
 };
@@ -72,7 +73,7 @@ impl Body {
     /// Has the work run after a time, sooner where it was to run later. Any context.
     fn schedule(&self, milliseconds: c_uint) {
         // SAFETY: Initialised in `Comeback::new`, and cancelled before it is freed.
-        unsafe { bindings::rxen_bus_delayed_work_schedule(self.work.get(), milliseconds) }
+        unsafe { bindings::rxen_long_work_schedule(self.work.get(), milliseconds) }
     }
 
     /// Begins to wait for references, or connects anew.
@@ -136,13 +137,29 @@ impl Comeback {
             GFP_KERNEL,
         )?;
         // SAFETY: Zeroed memory that nobody else knows yet, pinned until it is cancelled.
-        unsafe { bindings::rxen_bus_delayed_work_init(body.work.get(), Some(run)) };
+        unsafe { bindings::rxen_long_work_init(body.work.get(), Some(run)) };
         Ok(Self(body))
     }
 
-    /// The device has failed because there were not so many references, or no event channel. In a callback of
-    /// [`super::Driver`].
-    pub fn want(&self, count: usize) {
+    /// The device cannot do what the backend's state asks for: tells the backend and the log why. Where that passes, it
+    /// connects anew once there are so many references. In a callback of [`super::Driver`].
+    pub fn failed(&self, action: Action, error: Error, references: usize) {
+        let why = match error {
+            ENOSPC => "grant references or event channels are used up",
+            EBUSY => "pages of former connections are still mapped",
+            _ => "see the log",
+        };
+        self.0.device.fatal(
+            error,
+            fmt!("cannot connect to the backend ({:?}): {}", action, why),
+        );
+        if error == ENOSPC || error == EBUSY {
+            self.want(references);
+        }
+    }
+
+    /// Waits for so many references.
+    fn want(&self, count: usize) {
         self.forget();
         let mut wanted = self.0.wanted.lock();
         let doubled = wanted.attempts.min(DOUBLED);
@@ -185,7 +202,7 @@ impl Comeback {
     pub fn end(&self) {
         self.forget();
         // SAFETY: Initialised in `new`; as nothing is waited for, nothing schedules it any more.
-        unsafe { bindings::rxen_bus_delayed_work_cancel(self.0.work.get()) };
+        unsafe { bindings::cancel_delayed_work_sync(self.0.work.get()) };
     }
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* C macros and inline functions that the native bus calls from Rust. */
-#include <linux/build_bug.h>
 #include <linux/errno.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
@@ -50,23 +49,6 @@ void rxen_bus_later(unsigned int milliseconds)
 void rxen_bus_later_cancel(void)
 {
 	cancel_delayed_work_sync(&later_work);
-}
-
-void rxen_bus_delayed_work_init(struct delayed_work *work, void (*function)(struct work_struct *work))
-{
-	BUILD_BUG_ON(offsetof(struct delayed_work, work));
-	INIT_DELAYED_WORK(work, function);
-}
-
-/* Any context. Sooner, if it was to run later. For work that takes its time. */
-void rxen_bus_delayed_work_schedule(struct delayed_work *work, unsigned int milliseconds)
-{
-	mod_delayed_work(system_dfl_wq, work, msecs_to_jiffies(milliseconds));
-}
-
-void rxen_bus_delayed_work_cancel(struct delayed_work *work)
-{
-	cancel_delayed_work_sync(work);
 }
 
 /* The machine is being halted, powered off or restarted. */

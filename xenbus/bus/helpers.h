@@ -10,10 +10,6 @@ struct workqueue_struct;
 int rxen_bus_queue_create(void);
 void rxen_bus_queue_destroy(void);
 struct workqueue_struct *rxen_bus_queue(void);
-/* The first field of a delayed_work is its work_struct. */
-void rxen_bus_delayed_work_init(struct delayed_work *work, void (*function)(struct work_struct *work));
-void rxen_bus_delayed_work_schedule(struct delayed_work *work, unsigned int milliseconds);
-void rxen_bus_delayed_work_cancel(struct delayed_work *work);
 /* rxen_bus_later_work is Rust, in xenbus/bus/native/again.rs. */
 void rxen_bus_later_work(void);
 void rxen_bus_later(unsigned int milliseconds);
