@@ -34,6 +34,7 @@ pub(crate) struct Core {
     store: store::native::Client,
     #[pin]
     event_loopback: debugfs::File<evtchn::native::Loopback>,
+    _debug: evtchn::native::Debug,
     #[pin]
     event_report: debugfs::File<evtchn::native::Report>,
     events: evtchn::native::Running,
@@ -60,6 +61,7 @@ impl Core {
                 abi: module_parameters::event_abi.value(),
                 vectors: module_parameters::event_vectors.value(),
             })?,
+            _debug: evtchn::native::Debug::start()?,
             event_report <- debugfs.read_only_file(c"evtchn", evtchn::native::Report),
             event_loopback <- debugfs.read_only_file(c"evtchn_loopback", evtchn::native::Loopback),
             store: store::native::Client::start(module_parameters::store_timeout.value())?,

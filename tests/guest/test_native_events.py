@@ -3,6 +3,7 @@
 and where an event is handled."""
 
 import re
+import time
 
 import pytest
 from farm import data_disks
@@ -65,6 +66,29 @@ def test_each_abi_and_upcall(made, lab, abi, vectors):
         assert sum(cpu["upcalls"] > 0 for cpu in cpus.values()) == processors, cpus
     load.stop()
     check_loopback(guest, processors)
+
+
+@pytest.mark.timeout(900)
+def test_debug_key_is_answered(made, lab):
+    """A virtual interrupt of the hypervisor arrives once each time, also after a restore, when its port is another one."""
+    guest = made()
+
+    def answers() -> int:
+        return len(re.findall(r"debug: CPU 0: virtual CPU 0", guest.dmesg()))
+
+    for suspend in (None, guest.checkpoint, lambda: (guest.save(), guest.restore())):
+        if suspend:
+            suspend()
+        before = answers()
+        lab.a.run("xl debug-keys q").check()
+        deadline = time.monotonic() + 60
+        while answers() == before:
+            assert time.monotonic() < deadline, guest.dmesg()
+            time.sleep(1)
+        assert answers() == before + 1
+        out = guest.run(f"cat {DEBUGFS}/evtchn").check().out
+        received = re.search(r"^channel \d+ irq \d+ cpu 0 sent 0 received (\d+) spurious 0 name debug$", out, re.M)
+        assert received and int(received[1]) == before + 1, out
 
 
 @pytest.fixture

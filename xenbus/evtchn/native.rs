@@ -45,6 +45,7 @@ pub mod bitmap;
 mod calls;
 mod chip;
 mod cpu;
+mod debug;
 pub mod fifo;
 pub mod generation;
 mod hotplug;
@@ -62,8 +63,10 @@ mod table;
 pub mod turn;
 mod upcall;
 mod vector;
+mod virq;
 
 pub(super) use binding::Binding;
+pub(crate) use debug::Debug;
 pub(crate) use loopback::Loopback;
 pub(crate) use report::Report;
 
@@ -98,6 +101,7 @@ struct Events {
     cpus: KVec<cpu::Cpu>,
     array: memory::Array,
     table: table::Table,
+    virqs: virq::Virqs,
     #[pin]
     pool: Mutex<line::Pool>,
 }
@@ -119,6 +123,7 @@ impl Events {
                 cpus,
                 array: memory::Array::new(),
                 table: table::Table::new(),
+                virqs: virq::Virqs::new(),
                 pool <- line::Pool::new(),
             }),
             GFP_KERNEL,
@@ -183,6 +188,16 @@ impl Events {
             Err(ENOSPC)
         }
     }
+
+    /// Whether there is room for a port, without making any.
+    fn has_room(&self, port: u32) -> bool {
+        let limit = if self.is_fifo() {
+            self.array.ports()
+        } else {
+            bitmap::PORTS
+        };
+        port < limit && self.table.has_room(port)
+    }
 }
 
 /// Called before the suspend hypercall, with all other CPUs stopped and interrupts off. A suspend that is cancelled
@@ -193,7 +208,8 @@ pub(crate) fn suspend() {
     }
 }
 
-/// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound. Called with
+/// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound; virtual
+/// interrupts are bound again. Called with
 /// all other CPUs stopped and interrupts off, after the platform's; if it fails, it can be called again, and goes on
 /// where it failed.
 ///
@@ -224,6 +240,7 @@ pub(crate) fn resume() -> Result {
         cpu.set_refused(restored.is_err());
         result = result.and(restored);
     }
+    result = result.and(events.virqs.restore(events));
     result.and(if events.vectors().is_some() {
         hypercall::set_hvm_param(bindings::HVM_PARAM_CALLBACK_IRQ, DRIVERS_ARE_HERE)
     } else {

@@ -76,10 +76,10 @@ impl Binding {
             let (port, cpu) = open(events, source)?;
             (Claim::new(port, ours, &events.restores), cpu)
         };
-        let claim = ScopeGuard::new_with_data(claim, |mut claim| close(events, &mut claim));
+        let mut claim = ScopeGuard::new_with_data(claim, |mut claim| close(events, &mut claim));
         events.reach(claim.number(), &mut pool)?;
         let (index, line) = pool.take(events)?;
-        if let Err(error) = publish(events, &claim, line, cpu, target.get_ref()) {
+        if let Err(error) = publish(events, source, &claim, line, cpu, target.get_ref()) {
             pool.give_back(index);
             return Err(error);
         }
@@ -91,13 +91,13 @@ impl Binding {
                 line.irq(),
                 Some(chip::interrupt),
                 None,
-                0,
+                flags(source),
                 target.get_ref().name.as_char_ptr(),
                 line_pointer.cast_mut().cast(),
             )
         });
         if let Err(error) = result {
-            retract(events, line);
+            retract(events, line, &mut claim);
             pool.give_back(index);
             return Err(error);
         }
@@ -110,7 +110,7 @@ impl Binding {
         })
     }
 
-    /// The port.
+    /// The port; that of a virtual interrupt may be another one since a restore.
     pub(in crate::evtchn) fn port(&self) -> u32 {
         self.claim.number()
     }
@@ -144,7 +144,7 @@ impl Drop for Binding {
         unsafe { bindings::free_irq(self.line.irq(), line.cast_mut().cast()) };
         self.line.quiesce();
         let mut pool = self.events.pool.lock();
-        retract(self.events, self.line);
+        retract(self.events, self.line, &mut self.claim);
         close(self.events, &mut self.claim);
         pool.give_back(self.index);
     }
@@ -153,6 +153,7 @@ impl Drop for Binding {
 /// Binds a line to a port, so that upcalls find it.
 fn publish(
     events: &Events,
+    source: Source<'_>,
     claim: &Claim,
     line: &'static Line,
     cpu: u32,
@@ -161,17 +162,32 @@ fn publish(
     // A restore does not come in between.
     let _off = local_interrupt_disable();
     let port = claim.port(&events.restores).ok_or(EAGAIN)?;
+    if let Source::Virq(virq, number) = source {
+        events.virqs.add(line, virq, number)?;
+    }
     line.bind(port, cpu, target);
     events.table.set(port, Some(line));
     Ok(())
 }
 
 /// Takes a line's port from it, so that upcalls do not find it any more.
-fn retract(events: &Events, line: &Line) {
+fn retract(events: &Events, line: &Line, claim: &mut Claim) {
     let _off = local_interrupt_disable();
     let port = line.unbind();
     if port != 0 {
         events.table.set(port, None);
+    }
+    if events.virqs.remove(line) && port != 0 {
+        claim.renew(port, &events.restores);
+    }
+}
+
+/// The flags of the interrupt.
+fn flags(source: Source<'_>) -> c_ulong {
+    match source {
+        // Those of a CPU stay with it, and those of the domain are rare.
+        Source::Virq(..) => bindings::IRQF_NOBALANCING as c_ulong,
+        _ => 0,
     }
 }
 

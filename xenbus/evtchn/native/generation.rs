@@ -64,6 +64,12 @@ impl Claim {
         (self.held && self.since == restores.count()).then_some(self.port)
     }
 
+    /// The port is another one since a restore, bound again for the same owner.
+    pub fn renew(&mut self, port: u32, restores: &Restores) {
+        self.port = port;
+        self.since = restores.count();
+    }
+
     /// Gives the port up; returns it if it is to be closed. Never twice: the second time it may be another's.
     pub fn give_up(&mut self, restores: &Restores) -> Option<u32> {
         let port = self.port(restores).filter(|_| self.ours);

@@ -60,7 +60,9 @@ mod tests {
         assert!(handled > 0);
         assert!(handled < sent);
         assert!(COUNTERS.put_off.load(Relaxed) > before);
+        assert!(pair.to.spurious() >= handled);
         pair.send_all()?;
+        assert!(pair.to.received() > pair.to.spurious());
         Ok(())
     }
 

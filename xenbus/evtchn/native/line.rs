@@ -133,6 +133,27 @@ impl Line {
         }
     }
 
+    /// The CPU that its events go to.
+    pub(super) fn cpu(&self) -> u32 {
+        self.cpu.load(Relaxed)
+    }
+
+    /// Its port; 0 if there is none.
+    pub(super) fn port(&self) -> u32 {
+        self.state.lock().port()
+    }
+
+    /// Binds it to another port of a CPU after [`Self::forget`], with nothing in between: the handler is the same. The
+    /// port must be masked.
+    pub(super) fn rebind(&self, port: u32, cpu: &Cpu) {
+        // What it was at is over.
+        self.turn.abandon();
+        self.busy.store(0, Relaxed);
+        self.cpu.store(cpu.number(), Relaxed);
+        cpu.add(port);
+        self.change(|state, ports| state.rebind(ports, port));
+    }
+
     /// Takes the port from it, masked; returns it. 0 if a restore has taken it already.
     pub(super) fn unbind(&self) -> u32 {
         let mut state = self.state.lock();
@@ -290,9 +311,10 @@ impl Line {
     ///
     /// # Safety
     ///
-    /// To be called from its interrupt handler only.
+    /// To be called from its interrupt handler, or while it is in use with the pool's lock held.
     pub(super) unsafe fn target(&self) -> &Target {
-        // SAFETY: The handler is only requested between `bind` and `unbind`, while the target stays.
+        // SAFETY: The handler is only requested between `bind` and `unbind`, while the target stays. Who takes a line or
+        // gives it back holds the pool's lock for as long as the line is in use without a target.
         unsafe { &*self.target.load(Relaxed) }
     }
 }
@@ -389,6 +411,14 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Those that are in use.
+    pub(super) fn used(&self) -> impl Iterator<Item = &Line> {
+        let lines = self.lines.iter().enumerate();
+        lines
+            .filter(|(index, _)| !self.free.iter().any(|free| free.index == *index))
+            .map(|(_, line)| &**line)
     }
 
     /// How many are in use.

@@ -296,6 +296,24 @@ pub(super) enum ByAbi<'a> {
     Fifo(&'a Array),
 }
 
+impl ByAbi<'_> {
+    /// Whether a port has an event, and whether it is masked.
+    pub(super) fn look(&self, port: u32) -> (bool, bool) {
+        match self {
+            Self::Fifo(array) => {
+                let word = array.word(port).map_or(0, |word| word.load(SeqCst));
+                (word & fifo::PENDING != 0, word & fifo::MASKED != 0)
+            }
+            Self::TwoLevel => {
+                let is_set = |words| {
+                    place(words, port).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
+                };
+                (is_set(pending), is_set(mask))
+            }
+        }
+    }
+}
+
 /// Has the hypervisor unmask a port.
 fn by_hypervisor(port: u32) -> Result<(), Refused> {
     COUNTERS.unmasked_by_hypervisor.add(1, Relaxed);

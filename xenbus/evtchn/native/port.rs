@@ -104,8 +104,21 @@ impl State {
     /// Takes the port away without touching it: after a restore it may be another's. Returns it.
     pub fn forget(&mut self) -> u32 {
         let port = self.port;
-        *self = Self::new();
+        *self = Self {
+            reasons: self.reasons & Reason::Disabled as u8,
+            ..Self::new()
+        };
         port
+    }
+
+    /// Binds the interrupt to another port, which must be masked, after [`Self::forget`] and with nothing in between.
+    /// Events come unless the interrupt is disabled.
+    pub fn rebind(&mut self, ports: &impl Ports, port: u32) {
+        self.port = port;
+        if self.reasons == 0 {
+            self.reasons = Reason::Moving as u8;
+            self.unmask(ports, Reason::Moving);
+        }
     }
 
     /// Adds a reason to be masked.

@@ -2,7 +2,10 @@
 
 //! What debugfs shows of native event channels.
 
-use super::events;
+use super::{
+    super::Counters,
+    events, //
+};
 use kernel::{
     debugfs,
     fmt,
@@ -15,7 +18,7 @@ use kernel::{
 use rxen_bindings as bindings;
 
 /// How often what happened, since the module was loaded.
-pub(super) struct Counters {
+pub(super) struct Totals {
     /// Ports with an event that upcalls have found.
     pub(super) events: Atomic<u64>,
     /// Those that no channel is bound to.
@@ -40,8 +43,8 @@ pub(super) struct Counters {
     pub(super) endless: Atomic<u64>,
 }
 
-/// See [`Counters`].
-pub(super) static COUNTERS: Counters = Counters {
+/// See [`Totals`].
+pub(super) static COUNTERS: Totals = Totals {
     events: Atomic::new(0),
     ignored: Atomic::new(0),
     reentered: Atomic::new(0),
@@ -113,6 +116,25 @@ impl debugfs::Writer for Report {
                 cpu.vector(),
                 cpu.ports(),
                 cpu.upcalls()
+            ))?;
+        }
+        for line in events.pool.lock().used() {
+            // SAFETY: In use, with the pool's lock held.
+            let target = unsafe { line.target() };
+            let Counters {
+                sent,
+                received,
+                spurious,
+            } = &target.counters;
+            f.write_fmt(fmt!(
+                "channel {} irq {} cpu {} sent {} received {} spurious {} name {}\n",
+                line.port(),
+                line.irq(),
+                line.cpu(),
+                sent.load(Relaxed),
+                received.load(Relaxed),
+                spurious.load(Relaxed),
+                target.name.to_str().unwrap_or_default()
             ))?;
         }
         Ok(())

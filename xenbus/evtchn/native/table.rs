@@ -52,6 +52,11 @@ impl Table {
         unsafe { self.entry(port)?.load(Acquire).as_ref() }
     }
 
+    /// Whether there is room for a port.
+    pub(super) fn has_room(&self, port: u32) -> bool {
+        self.entry(port).is_some()
+    }
+
     /// Makes room for a port. The caller holds the pool's lock.
     pub(super) fn reach(&self, port: u32) -> Result {
         let row = self.0.get(port as usize / ROW).ok_or(ENOSPC)?;
@@ -67,6 +72,23 @@ impl Table {
     pub(super) fn set(&self, port: u32, line: Option<&'static Line>) {
         if let Some(entry) = self.entry(port) {
             entry.store(line.map_or(core::ptr::null(), core::ptr::from_ref), Release);
+        }
+    }
+
+    /// Calls `work` for each port that has a line. Any context.
+    pub(super) fn each(&self, mut work: impl FnMut(u32, &Line)) {
+        let mut first = 0;
+        for row in &self.0 {
+            // SAFETY: Null or a row by the invariant.
+            if let Some(row) = unsafe { row.load(Acquire).as_ref() } {
+                for (port, entry) in (first..).zip(row) {
+                    // SAFETY: Null or a line by the invariant.
+                    if let Some(line) = unsafe { entry.load(Acquire).as_ref() } {
+                        work(port, line);
+                    }
+                }
+            }
+            first += ROW as u32;
         }
     }
 

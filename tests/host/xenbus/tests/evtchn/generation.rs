@@ -40,6 +40,17 @@ fn a_port_from_before_a_restore_is_nobodys_and_its_number_can_be_had_again() {
 }
 
 #[test]
+fn a_port_that_a_restore_has_replaced_is_closed_by_its_new_number() {
+    let restores = Restores::new();
+    let mut claim = Claim::new(5, true, &restores);
+    restores.add();
+    claim.renew(3, &restores);
+    assert_eq!((claim.number(), claim.port(&restores)), (3, Some(3)));
+    assert_eq!(claim.give_up(&restores), Some(3));
+    assert_eq!(claim.give_up(&restores), None);
+}
+
+#[test]
 fn a_port_of_the_toolstack_is_used_but_not_closed() {
     let restores = Restores::new();
     let mut claim = Claim::new(1, false, &restores);

@@ -100,6 +100,44 @@ fn a_refusal_does_not_outlive_the_port() {
 }
 
 #[test]
+fn a_line_that_is_bound_again_has_events_unless_its_interrupt_is_disabled() {
+    for (disabled, put_off) in [(true, false), (true, true), (false, false), (false, true)] {
+        let (port, mut state) = (Port::default(), State::new());
+        state.bind(5);
+        state.unmask(&port, Reason::Disabled);
+        state.acknowledge(&port, Reason::Handling);
+        if put_off {
+            assert_eq!(state.end(false, 7, 100), End::After(7));
+        }
+        if disabled {
+            state.mask(&port, Reason::Disabled);
+        }
+        state.forget();
+        let new = Port::default();
+        state.rebind(&new, 5);
+        assert_eq!(new.unmasked.get(), !disabled);
+        // The timer of before is of no meaning any more.
+        assert!(!state.ripe());
+        state.unmask(&new, Reason::Handling);
+        state.unmask(&new, Reason::Disabled);
+        assert!(new.unmasked.get());
+    }
+}
+
+#[test]
+fn a_line_that_is_bound_again_is_tried_again_where_unmasking_is_refused() {
+    let (port, mut state) = (Port::default(), State::new());
+    state.bind(5);
+    state.unmask(&port, Reason::Disabled);
+    state.forget();
+    port.refusals.set(1);
+    state.rebind(&port, 5);
+    assert!(state.take_refusal());
+    state.unmask(&port, Reason::Refused);
+    assert!(port.unmasked.get());
+}
+
+#[test]
 fn a_port_is_masked_until_its_interrupt_is_enabled() {
     let (port, mut state) = (Port::default(), State::new());
     state.bind(5);
