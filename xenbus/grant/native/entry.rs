@@ -42,12 +42,20 @@ pub fn is_taken(header: &SharedWord32, status: Option<&SharedWord16>) -> bool {
 /// if it is; then the entry is as before. By compare-and-exchange: a plain store would lose that note (XSA-396).
 #[inline]
 pub fn end_v1(header: &SharedWord32) -> bool {
-    let mut seen = header.load(Ordering::Acquire);
+    let seen = header.load(Ordering::Acquire);
+    end_by(seen, |seen| {
+        header.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire)
+    })
+}
+
+/// The same with any way to put 0 in the place of what was seen, which else says what is there now.
+#[inline]
+pub fn end_by(mut seen: u32, mut exchange: impl FnMut(u32) -> Result<u32, u32>) -> bool {
     for _ in 0..ATTEMPTS {
         if seen & (READING | WRITING) != 0 {
             return false;
         }
-        match header.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire) {
+        match exchange(seen) {
             Ok(_) => return true,
             Err(now) => seen = now,
         }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use pure_xenbus::grant::{
     entry::{
         begin,
+        end_by,
         end_v1,
         end_v2,
         is_taken,
@@ -62,6 +63,30 @@ fn an_end_is_an_end_however_often_it_is_asked_for() {
     for _ in 0..3 {
         assert!(end_v1(&header));
         assert!(end_v2(&header, &status));
+    }
+}
+
+#[test]
+fn g6_an_entry_that_changes_all_the_time_is_given_up_soon_and_counts_as_mapped() {
+    let mut attempts = 0;
+    // It is never mapped when it is looked at, and never as it was.
+    let ended = end_by(permit(1, false), |seen| {
+        attempts += 1;
+        Err(seen ^ 0x20)
+    });
+    assert!(!ended);
+    assert!((2..100).contains(&attempts), "{attempts}");
+}
+
+#[test]
+fn g6_an_entry_that_changed_a_few_times_ends_or_is_found_to_be_mapped() {
+    for mapped in [0, READING, WRITING] {
+        let mut changes = [0x20, 0x40, mapped].into_iter();
+        let ended = end_by(permit(1, false), |seen| match changes.next() {
+            Some(change) => Err(permit(1, false) | change),
+            None => Ok(seen),
+        });
+        assert_eq!(ended, mapped == 0);
     }
 }
 
