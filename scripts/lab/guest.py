@@ -166,17 +166,22 @@ class Guest:
 
     def create(self, timeout: float = 180, ready: str = READY) -> "Guest":
         """Creates the guest and waits until it takes commands."""
-        boot_files = self.boot_files(self.host)
-        (self.host.share / f"{self.name}.cfg").write_text(self.config(*boot_files))
+        config = self.write_config()
         # By dom0: it would not notice that a file which it knows was removed from outside.
         self.host.run(f"rm -f {LOGS}/guest-{self.name}.log").check()
-        result = self.host.run(f"xl create /share/{self.name}.cfg", timeout=120)
+        result = self.host.run(f"xl create {config}", timeout=120)
         if result.rc != 0:
             raise LabError(f"guest {self.name}: xl create failed:\n{result.out}")
         if self.native:
             self.open_console()
         self.wait_console(ready, timeout)
         return self
+
+    def write_config(self) -> str:
+        """Writes the guest's configuration for the host; returns where the host finds it."""
+        boot_files = self.boot_files(self.host)
+        (self.host.share / f"{self.name}.cfg").write_text(self.config(*boot_files))
+        return f"/share/{self.name}.cfg"
 
     def boot_files(self, host: Host) -> tuple[str, str]:
         """The kernel and the RAM disk, which are there for a host afterwards. A device model opens them also when it only
@@ -270,8 +275,9 @@ class Guest:
     def save(self, path: str = "/srv/guest.save") -> None:
         self.xl(f"save {self.name} {path}").check()
 
-    def restore(self, path: str = "/srv/guest.save") -> None:
-        self.host.run(f"xl restore {path} && rm {path}", timeout=180).check()
+    def restore(self, path: str = "/srv/guest.save", config: str = "") -> None:
+        """With the configuration that it had when it was saved, or with that in a file of the host."""
+        self.host.run(f"xl restore {config} {path} && rm {path}", timeout=180).check()
 
     def move(self, to: Host, path: str = "/srv/guest.save") -> None:
         """To another host, not live: saved, copied over the hosts' link, restored."""

@@ -101,6 +101,39 @@ def test_grant_table_of_version_2(farm, kind, lab):
     assert counts["leaked"] == counts["deferred"] == 0
 
 
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
+def test_host_that_allows_fewer_grants(farm, kind):
+    """The log names the limit, the guest goes on with what it has, and another host brings all devices back."""
+    # Not with its root on a disk: that may be what does not connect.
+    guest = farm.get("fewer", kind, root="ram", memory=512, disks=data_disks(), vifs=2)
+    states = "cat /sys/bus/xen/devices/v*/state"
+
+    def table() -> dict[str, str]:
+        return dict(re.findall(r"^(\w+) (.*)$", guest.run("cat /sys/kernel/debug/rxenbus/grants").check().out, re.M))
+
+    frames, most = table()["frames"].split(" of ")
+    assert int(frames) > 1
+    guest.run("dmesg -C").check()
+    for limit, expected in (("1", "1 of 1"), (most, f"{frames} of {most}")):
+        guest.save()
+        guest.settings["max_grant_frames"] = limit
+        guest.restore(config=guest.write_config())
+        assert table()["frames"] == expected
+        if limit == "1":
+            assert f"the grant table has 1 frames here, not {frames}" in guest.dmesg()
+            assert "raise gnttab_max_frames" in guest.dmesg()
+            assert int(table()["aside"]) > 0
+            assert set(guest.run(states).check().out.split()) != {"Connected"}
+    wait = f"for n in $(seq 120); do [ \"$({states} | sort -u)\" = Connected ] && exit 0; sleep 1; done; {states}; exit 1"
+    guest.run(wait, timeout=300).check()
+    reads = "; ".join(f"dd if=/dev/{disk.name} of=/dev/null bs=64k count=40 iflag=direct" for disk in guest.disks)
+    guest.run(f"set -e; {reads}; ping -c 3 -i 0.3 -W 5 {guest.host.address}", timeout=120).check()
+    assert table()["aside"] == "0"
+    counts = settled_grants(guest)
+    assert counts["leaked"] == counts["deferred"] == 0
+
+
 # rxen_netfront refuses while the emulated card is in use.
 LOAD = "for m in $(cat /run/lab/frontends); do insmod /run/modules/$m.ko || [ $m = rxen_netfront ]; done"
 UNLOAD = "for m in $(tac /run/lab/frontends); do if grep -q \"^$m \" /proc/modules; then rmmod $m; fi; done"

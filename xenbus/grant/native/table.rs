@@ -362,6 +362,12 @@ impl State {
         }
     }
 
+    /// Whether there are frames that it does not have yet.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(super) fn can_grow(&self) -> bool {
+        self.reach.load(Relaxed) < self.most.load(Relaxed)
+    }
+
     /// How many references are free or can become so by growing.
     pub(super) fn available(&self) -> usize {
         let growth = self
