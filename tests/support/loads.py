@@ -64,24 +64,26 @@ class DiskLoad:
             "exec fio --output-format=json --output=/run/load.json /run/load.job"
         )
 
-    def moved(self) -> dict[str, int]:
-        """Sectors read and written so far, by disk, as the guest's kernel counts them."""
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Sectors read and sectors written so far, by disk, as the guest's kernel counts them."""
         out = self.guest.run("grep -H . /sys/block/xvd*/stat").check().out
         counts = {}
         for name, figures in re.findall(r"/sys/block/(\w+)/stat:\s*(.*)", out):
             fields = figures.split()
-            counts[name] = int(fields[2]) + int(fields[6])
+            counts[name] = int(fields[2]), int(fields[6])
         return counts
 
     def wait_progress(self, timeout: float = 180, sectors: int = 200) -> None:
-        """Waits until each disk has moved on."""
+        """Waits until each disk was written to and read from, so many sectors in all."""
         names = [disk for disk in self.disks if not disk.startswith("/")] or ["xvda"]
         start = self.moved()
         end = time.monotonic() + timeout
         while True:
             time.sleep(0.5)
             now = self.moved()
-            if all(now[name] - start[name] >= sectors for name in names):
+            # fio verifies 32 blocks after it has written them.
+            moved = [[after - before for before, after in zip(start[name], now[name], strict=True)] for name in names]
+            if all(min(disk) > 0 and sum(disk) >= sectors for disk in moved):
                 return
             if self.job.poll() is not None:
                 raise AssertionError(f"fio ended early:\n{self.job.output[-3000:]}\n{self.report_text()[-3000:]}")
