@@ -25,9 +25,11 @@ rust_tool =
 setup :=
 endif
 module_make = $(kernel_make) M=$(CURDIR) MO=$(objects)
+# Tests that run make get none of the jobs of this one.
+run_tests = env -u MAKEFLAGS -u MFLAGS scripts/run-tests
 rust_files = $(shell git ls-files '*.rs' 2>/dev/null || find . -name '*.rs' -not -path './build/*')
 
-.PHONY: all modules setup-toolchain setup demo test test-all test-host install clean fmt fmt-check clippy doc lab-shell help
+.PHONY: all modules setup-toolchain setup-lab setup demo test test-all test-host install clean fmt fmt-check clippy doc lab-shell help
 
 all: modules ## build the modules into build/modules (KDIR=<tree> for another kernel)
 
@@ -46,24 +48,24 @@ setup-toolchain:
 	@scripts/setup-build-root
 	@scripts/setup-kernel
 
-setup: setup-toolchain ## provide toolchain, kernel tree and lab (the other targets do it when needed)
+# A target of its own: with -j2 its downloads do not wait for the compiler.
+setup-lab: setup-toolchain
 	@scripts/setup-lab
 
-demo: modules ## real Xen, a real guest: disk and network on our modules through a live migration (GUESTS=pvh,pv,hvm)
-	@scripts/setup-lab
+setup: setup-lab ## provide toolchain, kernel tree and lab (the other targets do it when needed)
+
+demo: modules setup-lab ## real Xen, a real guest: disk and network on our modules through a live migration (GUESTS=pvh,pv,hvm)
 	@scripts/demo $(if $(GUESTS),--guests $(GUESTS))
 
-test: modules modules-noxen ## the everyday tests, about an hour; ONLY=<expr> picks some by name
-	@scripts/setup-lab
-	@scripts/run-tests $(if $(ONLY),-k "$(ONLY)")
+test: modules modules-noxen setup-lab ## the everyday tests, about an hour; ONLY=<expr> picks some by name
+	@$(run_tests) $(if $(ONLY),-k "$(ONLY)")
 
-test-all: modules modules-noxen modules-debug ## every test there is, with all repetitions and kinds of guests: many hours
+test-all: modules modules-noxen modules-debug setup-lab ## every test there is, with all repetitions and kinds of guests: many hours
 	@scripts/setup-own-kernel builtin
-	@scripts/setup-lab
-	@scripts/run-tests --thorough --kinds pvh,pv,hvm,hvm-native,noxen-native,debug-native $(if $(ONLY),-k "$(ONLY)")
+	@$(run_tests) --thorough --kinds pvh,pv,hvm,hvm-native,noxen-native,debug-native $(if $(ONLY),-k "$(ONLY)")
 
 test-host: setup-toolchain ## only the tests of the pure parts, which run on this machine
-	@scripts/run-tests tests/host
+	@$(run_tests) tests/host
 
 install: modules ## install the modules, preferred over the C frontends (DESTDIR=<root>, KDIR=<tree>)
 	scripts/install-modules $(RXEN_BUILD)/modules
