@@ -56,6 +56,7 @@ mod lock;
 mod loopback;
 mod memory;
 pub mod pace;
+mod pool;
 pub mod port;
 mod report;
 pub mod shared;
@@ -103,7 +104,7 @@ struct Events {
     table: table::Table,
     virqs: virq::Virqs,
     #[pin]
-    pool: Mutex<line::Pool>,
+    pool: Mutex<pool::Pool>,
 }
 
 impl Events {
@@ -124,7 +125,7 @@ impl Events {
                 array: memory::Array::new(),
                 table: table::Table::new(),
                 virqs: virq::Virqs::new(),
-                pool <- line::Pool::new(),
+                pool <- pool::Pool::new(),
             }),
             GFP_KERNEL,
         )
@@ -178,7 +179,7 @@ impl Events {
     }
 
     /// Makes room for a port.
-    fn reach(&self, port: u32, pool: &mut line::Pool) -> Result {
+    fn reach(&self, port: u32, pool: &mut pool::Pool) -> Result {
         self.table.reach(port)?;
         if self.is_fifo() {
             self.array.reach(port, &mut pool.pages)

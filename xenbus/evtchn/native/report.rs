@@ -4,7 +4,8 @@
 
 use super::{
     super::Counters,
-    events, //
+    events,
+    Events, //
 };
 use kernel::{
     debugfs,
@@ -107,36 +108,47 @@ impl debugfs::Writer for Report {
         ] {
             f.write_fmt(fmt!("{} {}\n", name, counter.load(Relaxed)))?;
         }
-        for cpu in events.cpus.iter().filter(|cpu| cpu.is_ready()) {
-            f.write_fmt(fmt!(
-                "cpu {} vcpu {} irq {} vector {} ports {} upcalls {}\n",
-                cpu.number(),
-                cpu.vcpu(),
-                cpu.irq(),
-                cpu.vector(),
-                cpu.ports(),
-                cpu.upcalls()
-            ))?;
-        }
-        for line in events.pool.lock().used() {
-            // SAFETY: In use, with the pool's lock held.
-            let target = unsafe { line.target() };
-            let Counters {
-                sent,
-                received,
-                spurious,
-            } = &target.counters;
-            f.write_fmt(fmt!(
-                "channel {} irq {} cpu {} sent {} received {} spurious {} name {}\n",
-                line.port(),
-                line.irq(),
-                line.cpu(),
-                sent.load(Relaxed),
-                received.load(Relaxed),
-                spurious.load(Relaxed),
-                target.name.to_str().unwrap_or_default()
-            ))?;
-        }
-        Ok(())
+        processors(events, f)?;
+        channels(events, f)
     }
+}
+
+/// A line for each CPU that has events.
+fn processors(events: &Events, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for cpu in events.cpus.iter().filter(|cpu| cpu.is_ready()) {
+        f.write_fmt(fmt!(
+            "cpu {} vcpu {} irq {} vector {} ports {} upcalls {}\n",
+            cpu.number(),
+            cpu.vcpu(),
+            cpu.irq(),
+            cpu.vector(),
+            cpu.ports(),
+            cpu.upcalls()
+        ))?;
+    }
+    Ok(())
+}
+
+/// A line for each channel.
+fn channels(events: &Events, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for line in events.pool.lock().used() {
+        // SAFETY: In use, with the pool's lock held.
+        let target = unsafe { line.target() };
+        let Counters {
+            sent,
+            received,
+            spurious,
+        } = &target.counters;
+        f.write_fmt(fmt!(
+            "channel {} irq {} cpu {} sent {} received {} spurious {} name {}\n",
+            line.port(),
+            line.irq(),
+            line.cpu(),
+            sent.load(Relaxed),
+            received.load(Relaxed),
+            spurious.load(Relaxed),
+            target.name.to_str().unwrap_or_default()
+        ))?;
+    }
+    Ok(())
 }
