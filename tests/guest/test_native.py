@@ -114,7 +114,7 @@ def test_host_that_allows_fewer_grants(farm, kind):
 
     frames, most = table()["frames"].split(" of ")
     assert int(frames) > 1
-    guest.run("dmesg -C").check()
+    guest.run("dmesg -c >/dev/null").check()
     for limit, expected in (("1", "1 of 1"), (most, f"{frames} of {most}")):
         guest.save()
         guest.settings["max_grant_frames"] = limit
@@ -128,7 +128,7 @@ def test_host_that_allows_fewer_grants(farm, kind):
     wait = f"for n in $(seq 120); do [ \"$({states} | sort -u)\" = Connected ] && exit 0; sleep 1; done; {states}; exit 1"
     guest.run(wait, timeout=300).check()
     reads = "; ".join(f"dd if=/dev/{disk.name} of=/dev/null bs=64k count=40 iflag=direct" for disk in guest.disks)
-    guest.run(f"set -e; {reads}; ping -c 3 -i 0.3 -W 5 {guest.host.address}", timeout=120).check()
+    guest.run(f"set -e; {reads}; ping -c 3 -W 5 {guest.host.address}", timeout=120).check()
     assert table()["aside"] == "0"
     counts = settled_grants(guest)
     assert counts["leaked"] == counts["deferred"] == 0
