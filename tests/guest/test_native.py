@@ -107,7 +107,7 @@ def test_host_that_allows_fewer_grants(farm, kind):
     """The log names the limit, the guest goes on with what it has, and another host brings all devices back."""
     # Not with its root on a disk: that may be what does not connect.
     guest = farm.get("fewer", kind, root="ram", memory=512, disks=data_disks(), vifs=2)
-    states = "cat /sys/bus/xen/devices/v*/state"
+    states = "cat /sys/bus/xen/devices/v[bi][df]-*/state"
 
     def table() -> dict[str, str]:
         return dict(re.findall(r"^(\w+) (.*)$", guest.run("cat /sys/kernel/debug/rxenbus/grants").check().out, re.M))

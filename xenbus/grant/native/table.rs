@@ -417,13 +417,18 @@ impl State {
         let (end, result) = self.place(self.version(), 0..grown.min(most));
         self.set_reach(end);
         self.list().sort(LIMIT.load(Relaxed), &self.aside);
+        if let Err(error) = result {
+            pr_err!(
+                "Xen does not place a frame of the grant table ({})\n",
+                error.to_errno()
+            );
+        }
         if end < grown {
             pr_err!(
-                "the grant table has {} frames here, not {} ({:?}): until there are free ones, devices may not \
-                 connect; raise gnttab_max_frames of this host's Xen\n",
+                "the grant table has {} frames here, not {}: until there are free ones, devices may not connect; \
+                 raise gnttab_max_frames of this host's Xen\n",
                 end,
-                grown,
-                result
+                grown
             );
         }
         result
