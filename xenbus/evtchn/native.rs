@@ -182,8 +182,9 @@ impl Events {
     fn reach(&self, port: u32, pool: &mut pool::Pool) -> Result {
         self.table.reach(port)?;
         if self.is_fifo() {
-            self.array.reach(port, &mut pool.pages)
-        } else if port < bitmap::PORTS {
+            self.array.reach(port, &mut pool.pages)?;
+        }
+        if self.has_room(port) {
             Ok(())
         } else {
             Err(ENOSPC)
@@ -210,9 +211,8 @@ pub(crate) fn suspend() {
 }
 
 /// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound; virtual
-/// interrupts are bound again. Called with
-/// all other CPUs stopped and interrupts off, after the platform's; if it fails, it can be called again, and goes on
-/// where it failed.
+/// interrupts are bound again. Called with all other CPUs stopped and interrupts off, after the platform's; if it fails,
+/// it can be called again, and goes on where it failed.
 ///
 /// # Errors
 ///

@@ -77,33 +77,30 @@ impl Table {
 
     /// Calls `work` for each port that has a line. Any context.
     pub(super) fn each(&self, mut work: impl FnMut(u32, &Line)) {
-        let mut first = 0;
-        for row in &self.0 {
-            // SAFETY: Null or a row by the invariant.
-            if let Some(row) = unsafe { row.load(Acquire).as_ref() } {
-                for (port, entry) in (first..).zip(row) {
-                    // SAFETY: Null or a line by the invariant.
-                    if let Some(line) = unsafe { entry.load(Acquire).as_ref() } {
-                        work(port, line);
-                    }
-                }
+        for (port, entry) in self.entries() {
+            // SAFETY: Null or a line by the invariant.
+            if let Some(line) = unsafe { entry.load(Acquire).as_ref() } {
+                work(port, line);
             }
-            first += ROW as u32;
         }
+    }
+
+    /// The entries that there is room for, with their ports.
+    fn entries(&self) -> impl Iterator<Item = (u32, &Atomic<*const Line>)> {
+        let rows = (0..).step_by(ROW).zip(&self.0);
+        rows.flat_map(|(first, row)| {
+            // SAFETY: Null or a row by the invariant.
+            let row = unsafe { row.load(Acquire).as_ref() };
+            (first..).zip(row.into_iter().flatten())
+        })
     }
 
     /// Takes all ports from their lines after a restore, without touching them. With all other CPUs stopped.
     pub(super) fn forget(&self) {
-        for row in &self.0 {
-            // SAFETY: Null or a row by the invariant.
-            let Some(row) = (unsafe { row.load(Acquire).as_ref() }) else {
-                continue;
-            };
-            for entry in row {
-                // SAFETY: Null or a line by the invariant.
-                if let Some(line) = unsafe { entry.xchg(core::ptr::null(), Relaxed).as_ref() } {
-                    line.forget();
-                }
+        for (_, entry) in self.entries() {
+            // SAFETY: Null or a line by the invariant.
+            if let Some(line) = unsafe { entry.xchg(core::ptr::null(), Relaxed).as_ref() } {
+                line.forget();
             }
         }
     }
