@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from farm import data_disks, interrupts, settled_grants
+from farm import data_disks, interrupts, settled_grants, wait_connected
 from lab.guest import Disk
 from lab.kinds import NATIVE_KINDS
 from lab.pair import DATA
@@ -125,8 +125,7 @@ def test_host_that_allows_fewer_grants(farm, kind):
             assert "raise gnttab_max_frames" in guest.dmesg()
             assert int(table()["aside"]) > 0
             assert set(guest.run(states).check().out.split()) != {"Connected"}
-    wait = f"for n in $(seq 120); do [ \"$({states} | sort -u)\" = Connected ] && exit 0; sleep 1; done; {states}; exit 1"
-    guest.run(wait, timeout=300).check()
+    wait_connected(guest)
     reads = "; ".join(f"dd if=/dev/{disk.name} of=/dev/null bs=64k count=40 iflag=direct" for disk in guest.disks)
     guest.run(f"set -e; {reads}; ping -c 3 -W 5 {guest.host.address}", timeout=120).check()
     assert table()["aside"] == "0"

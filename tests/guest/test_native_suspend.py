@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from farm import data_disks, interrupts, settled_grants, xenstore
+from farm import data_disks, interrupts, settled_grants, wait_connected, xenstore
 from lab.kinds import NATIVE_KINDS
 from loads import Load, NetworkLoad
 
@@ -28,11 +28,6 @@ def loaded(shared_guest, lab):
     assert not guest.run("dmesg | grep -E 'I/O error|Buffer I/O|EXT4-fs (error|warning)'").out
     counts = settled_grants(guest)
     assert counts["leaked"] == counts["deferred"] == 0
-
-
-def wait_connected(guest) -> None:
-    """Waits until all devices are so again: on a busy host the backends take their time."""
-    guest.run("for n in $(seq 600); do grep -qv Connected /sys/bus/xen/devices/v[bi][df]*/state || exit 0; sleep 0.1; done; exit 1", 150).check()
 
 
 @pytest.mark.timeout(7200)

@@ -165,6 +165,11 @@ def settled_grants(guest: Guest) -> dict[str, int]:
     return counts
 
 
+def wait_connected(guest: Guest) -> None:
+    """Waits until all devices are so again: on a busy host the backends take their time."""
+    guest.run("for n in $(seq 600); do grep -qv Connected /sys/bus/xen/devices/v[bi][df]*/state || exit 0; sleep 0.1; done; exit 1", 150).check()
+
+
 def interrupts(guest: Guest) -> dict[str, int]:
     """How often each interrupt of a device of ours came, by name, from /proc/interrupts."""
     counts = {}
