@@ -14,6 +14,7 @@
 #include <linux/percpu.h>
 #include <linux/sizes.h>
 #include <linux/workqueue.h>
+#include <scsi/scsi_device.h>
 #include <asm/barrier.h>
 #include <asm/cpuid/api.h>
 #include <asm/processor.h>
@@ -111,11 +112,21 @@ bool rxen_has_platform_device(void)
 	return device;
 }
 
-/* What hangs below an emulated device: a disk that cannot be taken out, a network interface. */
+/*
+ * What hangs below an emulated device: a disk that cannot be taken out, a network interface. A disk on a SCSI bus, as
+ * those of IDE and SATA are too, is one before its driver has seen it.
+ */
 static int look_for_use(struct device *device, void *data)
 {
 	enum rxen_use *use = data;
 	bool used;
+
+	if (device->type && !strcmp(device->type->name, "scsi_device")) {
+		struct scsi_device *scsi = to_scsi_device(device);
+
+		if (scsi->type == TYPE_DISK && !scsi->removable)
+			*use = max(*use, RXEN_USE_IDLE);
+	}
 
 	if (device->class && !strcmp(device->class->name, "net")) {
 		used = to_net_dev(device)->flags & IFF_UP;
@@ -128,7 +139,7 @@ static int look_for_use(struct device *device, void *data)
 	} else {
 		return device_for_each_child(device, data, look_for_use);
 	}
-	*use = used || *use == RXEN_USE_USED ? RXEN_USE_USED : RXEN_USE_IDLE;
+	*use = max(*use, used ? RXEN_USE_USED : RXEN_USE_IDLE);
 	return 0;
 }
 
@@ -140,6 +151,15 @@ u32 rxen_emulated_use(struct pci_dev *device)
 		return RXEN_USE_UNBOUND;
 	device_for_each_child(&device->dev, &use, look_for_use);
 	return use;
+}
+
+/*
+ * Waits until each driver has seen all that it has to look for, also in the background, as those of disks do. Sleeps; not
+ * for a driver's probe.
+ */
+void rxen_wait_for_probes(void)
+{
+	wait_for_device_probe();
 }
 
 u8 rxen_inb(u16 port)

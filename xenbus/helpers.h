@@ -21,7 +21,7 @@ enum rxen_domain {
 /* How many kinds of hypercalls are counted: those of `Kind` in xenbus/hypercall.rs. */
 #define RXEN_HYPERCALL_KINDS 7
 
-/* How far the guest has gone with an emulated device. */
+/* How far the guest has gone with an emulated device, in this order. */
 enum rxen_use {
 	RXEN_USE_UNBOUND,
 	RXEN_USE_NOTHING,
@@ -42,6 +42,7 @@ void rxen_cpuid(u32 leaf, u32 registers[4]);
 bool rxen_cpu_has_vmmcall(void);
 bool rxen_has_platform_device(void);
 u32 rxen_emulated_use(struct pci_dev *device);
+void rxen_wait_for_probes(void);
 u8 rxen_inb(u16 port);
 u16 rxen_inw(u16 port);
 void rxen_outw(u16 value, u16 port);

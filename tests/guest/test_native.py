@@ -179,3 +179,17 @@ def test_unplugged_once_and_for_all(farm, kind, lab):
     out = guest.run("modprobe ata_piix; modprobe sd_mod; sleep 3; ls /sys/block", timeout=60).check().out
     assert "xvdb" in out
     assert "sda" not in out and "sdb" not in out
+
+
+@pytest.mark.timeout(600)
+def test_disks_whose_driver_is_still_to_come(farm, kind):
+    """The controller has its driver, the disks have none yet: they stay, and their twins are left alone."""
+    disks = [Disk(f"/dev/{DATA[0]}", "xvdb"), Disk(f"/dev/{DATA[1]}", "xvdf")]
+    guest = farm.get("ram-late", kind, root="ram", memory=512, disks=disks, cmdline="labmodules=ata_piix")
+    found = "for n in $(seq 100); do [ -b /dev/xvdf ] && break; sleep 0.1; done; ls /sys/block"
+    out = guest.run(f"{found}; modprobe sd_mod; for n in $(seq 100); do [ -b /dev/sda ] && break; sleep 0.1; done; ls /sys/block").check().out
+    # Only what has no emulated twin is driven by ours.
+    assert re.findall(r"^(?:xvd|sd)\w+$", out, re.M) == ["xvdf", "sda", "xvdf"], out
+    log = guest.dmesg()
+    assert "emulated disks stay, their paravirtual twins are left alone" in log, log
+    assert "vbd vbd-51728: left to the emulated device" in log, log

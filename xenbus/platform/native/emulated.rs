@@ -96,9 +96,19 @@ impl PciDevice {
     }
 
     /// How far the guest has gone with it.
+    ///
+    /// A driver that has it and nothing below it may not have looked yet. What it finds later must not be taken for absent:
+    /// it would be driven both ways now, and unplugged in use after a restore.
     fn usage(&self) -> Use {
         // SAFETY: The device is valid; the helper only looks at what hangs below it.
-        match unsafe { bindings::rxen_emulated_use(self.0) } {
+        let look = || unsafe { bindings::rxen_emulated_use(self.0) };
+        let mut usage = look();
+        if usage == bindings::rxen_use_RXEN_USE_NOTHING {
+            // SAFETY: Called in process context, by the module's initialiser and not by a probe.
+            unsafe { bindings::rxen_wait_for_probes() };
+            usage = look();
+        }
+        match usage {
             bindings::rxen_use_RXEN_USE_UNBOUND => Use::Unbound,
             bindings::rxen_use_RXEN_USE_NOTHING => Use::Absent,
             bindings::rxen_use_RXEN_USE_IDLE => Use::Idle,
