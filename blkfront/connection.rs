@@ -155,7 +155,7 @@ impl Connected {
     /// Puts a read or write, or as much of it as one ring request carries, on the ring. The grants go into `grants`.
     pub(crate) fn issue_data(
         &mut self,
-        request: &Request,
+        request: &mut Request,
         write: bool,
         grants: &mut KVec<Ref>,
     ) -> Result<Issued> {
@@ -179,10 +179,11 @@ impl Connected {
             Access::ReadWrite
         };
         let mut bytes: u32 = 0;
-        for segment in self.scratch.iter().take(count) {
+        for (index, segment) in self.scratch.iter().take(count).enumerate() {
             // Checks what the block layer promises; the number is filled in below.
             wire::Segment::new(0, segment.offset(), segment.length()).ok_or(EIO)?;
-            let grant = self.reserve.grant(request.frame(segment), access)?;
+            let frame = request.frame(index, segment, write)?;
+            let grant = self.reserve.grant(frame, access)?;
             grants.push_within_capacity(grant).map_err(|_| EIO)?;
             bytes = bytes.saturating_add(segment.length());
         }
@@ -282,7 +283,7 @@ impl Connected {
                     listed = true;
                 }
                 let held = match self.scratch.get(index) {
-                    Some(segment) => request.hold(segment),
+                    Some(segment) => request.hold(index, segment),
                     None => Held::Nothing,
                 };
                 self.reserve.defer(still_mapped, held);

@@ -5,6 +5,7 @@
 //!
 //! The only place of this driver with `unsafe`.
 
+mod bounce;
 mod disk;
 mod limits;
 mod major;

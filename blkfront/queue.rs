@@ -213,7 +213,7 @@ impl State {
     }
 
     /// Puts a request on the ring.
-    fn issue(&mut self, request: Request) -> Result<(), Refused> {
+    fn issue(&mut self, mut request: Request) -> Result<(), Refused> {
         let connected = match &mut self.link {
             Link::Live(connected) => connected,
             Link::Detached => return Err(Refused(request, EBUSY)),
@@ -223,8 +223,8 @@ impl State {
             return Err(Refused(request, EIO));
         };
         let issued = match request.operation() {
-            Operation::Read => connected.issue_data(&request, false, slot.grants()),
-            Operation::Write => connected.issue_data(&request, true, slot.grants()),
+            Operation::Read => connected.issue_data(&mut request, false, slot.grants()),
+            Operation::Write => connected.issue_data(&mut request, true, slot.grants()),
             Operation::Flush => connected.issue_flush(&request),
             Operation::Discard => connected.issue_discard(&request, false),
             Operation::SecureErase => connected.issue_discard(&request, true),

@@ -30,13 +30,10 @@ void *rxen_page_address(struct page *page)
 }
 EXPORT_SYMBOL_GPL(rxen_page_address);
 
-/*
- * Takes a reference that keeps the page from being reused while the other end still has it mapped. Pages of the slab
- * allocators have no reference count; they cannot be kept this way.
- */
+/* Takes a reference that keeps the page from being reused while the other end still has it mapped. */
 bool rxen_page_hold(struct page *page)
 {
-	if (PageSlab(page) || PageLargeKmalloc(page))
+	if (!rxen_page_has_references(page))
 		return false;
 	get_page(page);
 	return true;

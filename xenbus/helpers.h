@@ -3,6 +3,7 @@
 #ifndef RXEN_XENBUS_HELPERS_H
 #define RXEN_XENBUS_HELPERS_H
 
+#include <linux/mm.h>
 #include <linux/types.h>
 
 struct page;
@@ -28,6 +29,12 @@ enum rxen_use {
 	RXEN_USE_IDLE,
 	RXEN_USE_USED,
 };
+
+/* Those of the slab allocators have none: they cannot be kept from being used again. */
+static inline bool rxen_page_has_references(const struct page *page)
+{
+	return !PageSlab(page) && !PageLargeKmalloc(page);
+}
 
 void *rxen_page_address(struct page *page);
 bool rxen_page_hold(struct page *page);

@@ -5,6 +5,7 @@
 #include <linux/jiffies.h>
 #include <linux/module.h>
 
+#include "../../xenbus/helpers.h"
 #include "helpers.h"
 
 /* In C because the owner must be this very module: an open disk keeps it from being unloaded. */
@@ -33,9 +34,20 @@ int rxen_mq_segments(struct request *rq, struct rxen_mq_segment *segments, unsig
 		}
 		if (n == max)
 			break;
-		segments[n++] = (struct rxen_mq_segment){ .page = page, .offset = offset, .length = bv.bv_len };
+		segments[n++] = (struct rxen_mq_segment){
+			.page = page,
+			.offset = offset,
+			.length = bv.bv_len,
+			.is_slab = !rxen_page_has_references(page),
+		};
 	}
 	return n;
+}
+
+/* Pages of the slab allocators and of alloc_page() are always mapped on x86-64. */
+void rxen_mq_copy(struct page *to, struct page *from, u32 offset, u32 length)
+{
+	memcpy(page_address(to) + offset, page_address(from) + offset, length);
 }
 
 unsigned int rxen_mq_bytes(struct request *rq)

@@ -18,11 +18,14 @@ struct rxen_mq_segment {
 	struct page *page;
 	u32 offset;
 	u32 length;
+	/* In memory of the slab allocators, whose pages cannot be lent. */
+	bool is_slab;
 };
 
 extern const struct block_device_operations rxen_mq_disk_operations;
 
 int rxen_mq_segments(struct request *rq, struct rxen_mq_segment *segments, unsigned int max);
+void rxen_mq_copy(struct page *to, struct page *from, u32 offset, u32 length);
 unsigned int rxen_mq_bytes(struct request *rq);
 u64 rxen_mq_sector(struct request *rq);
 unsigned int rxen_mq_op(struct request *rq);

@@ -2,6 +2,7 @@
 
 //! A request of the block layer.
 
+use super::bounce::Bounced;
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
@@ -45,7 +46,13 @@ impl Segment {
         page: core::ptr::null_mut(),
         offset: 0,
         length: 0,
+        is_slab: false,
     });
+
+    /// The page. It belongs to the request that the segment is of.
+    pub(super) fn page(&self) -> *mut bindings::page {
+        self.0.page
+    }
 
     /// Bytes from the page's start.
     pub(crate) fn offset(&self) -> u32 {
@@ -62,8 +69,11 @@ impl Segment {
 ///
 /// # Invariants
 ///
-/// The pointer is a request that was started and is not ended; nobody else ends it.
-pub(crate) struct Request(NonNull<bindings::request>);
+/// The pointer is a request that was started and is not ended; nobody else ends it. What is bounced are segments of it.
+pub(crate) struct Request {
+    raw: NonNull<bindings::request>,
+    bounced: Bounced,
+}
 
 // SAFETY: A request may be ended by any thread.
 unsafe impl Send for Request {}
@@ -109,19 +119,28 @@ impl Request {
     pub(super) unsafe fn start(request: NonNull<bindings::request>) -> Self {
         // SAFETY: The caller promises a request that is not started.
         unsafe { bindings::blk_mq_start_request(request.as_ptr()) };
-        // INVARIANT: Started just now; the caller gives it up.
-        Self(request)
+        // INVARIANT: Started just now; the caller gives it up. Nothing is bounced yet.
+        Self {
+            raw: request,
+            bounced: Bounced::default(),
+        }
+    }
+
+    /// Takes the C request out, for who ends it.
+    fn into_raw(mut self) -> *mut bindings::request {
+        self.bounced = Bounced::default();
+        ManuallyDrop::new(self).raw.as_ptr()
     }
 
     /// Gives it back to the block layer without ending it; for a `queue_rq` that refuses it.
     pub(super) fn release(self) {
-        let _ = ManuallyDrop::new(self);
+        let _ = self.into_raw();
     }
 
     /// What it asks for.
     pub(crate) fn operation(&self) -> Operation {
         // SAFETY: Valid by the invariant.
-        match unsafe { bindings::rxen_mq_op(self.0.as_ptr()) } {
+        match unsafe { bindings::rxen_mq_op(self.raw.as_ptr()) } {
             bindings::req_op_REQ_OP_READ => Operation::Read,
             bindings::req_op_REQ_OP_WRITE => Operation::Write,
             bindings::req_op_REQ_OP_FLUSH => Operation::Flush,
@@ -134,30 +153,30 @@ impl Request {
     /// Whether its data must be on stable storage when it ends.
     pub(crate) fn is_fua(&self) -> bool {
         // SAFETY: Valid by the invariant.
-        unsafe { bindings::rxen_mq_is_fua(self.0.as_ptr()) }
+        unsafe { bindings::rxen_mq_is_fua(self.raw.as_ptr()) }
     }
 
     /// Whether it is the one that is late.
     pub(crate) fn is(&self, late: &Late<'_>) -> bool {
-        self.0 == late.0
+        self.raw == late.0
     }
 
     /// Its first sector, in units of 512 bytes.
     pub(crate) fn sector(&self) -> u64 {
         // SAFETY: Valid by the invariant.
-        unsafe { bindings::rxen_mq_sector(self.0.as_ptr()) }
+        unsafe { bindings::rxen_mq_sector(self.raw.as_ptr()) }
     }
 
     /// Its length in bytes; what is left, once a part of it was completed.
     pub(crate) fn bytes(&self) -> u32 {
         // SAFETY: Valid by the invariant.
-        unsafe { bindings::rxen_mq_bytes(self.0.as_ptr()) }
+        unsafe { bindings::rxen_mq_bytes(self.raw.as_ptr()) }
     }
 
     /// Its number, below the tag set's depth.
     pub(crate) fn tag(&self) -> usize {
         // SAFETY: Valid by the invariant.
-        unsafe { bindings::rxen_mq_tag(self.0.as_ptr()) as usize }
+        unsafe { bindings::rxen_mq_tag(self.raw.as_ptr()) as usize }
     }
 
     /// Lists the payload from its start, as much as `segments` holds; returns how many there are.
@@ -165,21 +184,35 @@ impl Request {
         let most = c_uint::try_from(segments.len()).unwrap_or(c_uint::MAX);
         // SAFETY: Valid by the invariant; the helper writes `most` segments at the most.
         let count = unsafe {
-            bindings::rxen_mq_segments(self.0.as_ptr(), segments.as_mut_ptr().cast(), most)
+            bindings::rxen_mq_segments(self.raw.as_ptr(), segments.as_mut_ptr().cast(), most)
         };
         usize::try_from(count).unwrap_or(0).min(segments.len())
     }
 
-    /// The frame of one of this request's segments, for a grant.
-    pub(crate) fn frame(&self, segment: &Segment) -> Frame {
-        // SAFETY: `segments` has filled it in for a request, which keeps the page until it is ended.
-        unsafe { Frame::of_page(segment.0.page) }
+    /// The frame to lend for one of this request's segments, to be written to the disk or read from it: that of its page,
+    /// or of another one where that page cannot be lent. `index` is its place in the list of [`Self::segments`]. Any
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn frame(&mut self, index: usize, segment: &Segment, write: bool) -> Result<Frame> {
+        if segment.0.is_slab {
+            // INVARIANT: A segment of this request.
+            // SAFETY: `segments` has filled it in for a request, which keeps the page until it is ended.
+            return unsafe { self.bounced.add(index, segment, write) };
+        }
+        // SAFETY: As above.
+        Ok(unsafe { Frame::of_page(segment.0.page) })
     }
 
-    /// A hold on the page of one of this request's segments, for a grant that the backend does not let go of.
-    pub(crate) fn hold(&self, segment: &Segment) -> Held {
-        // SAFETY: As in `frame`.
-        match unsafe { HeldPage::hold(segment.0.page) } {
+    /// A hold on the page that [`Self::frame`] gave for a segment, for a grant that the backend does not let go of.
+    pub(crate) fn hold(&self, index: usize, segment: &Segment) -> Held {
+        let page = self.bounced.hold(index).or_else(|| {
+            // SAFETY: As in `frame`.
+            unsafe { HeldPage::hold(segment.0.page) }
+        });
+        match page {
             Some(page) => Held::Page(page),
             None => Held::Nothing,
         }
@@ -190,7 +223,7 @@ impl Request {
         let secure = self.operation() == Operation::SecureErase;
         // SAFETY: Valid by the invariant, and its queue as long.
         unsafe {
-            let queue = (*self.0.as_ptr()).q;
+            let queue = (*self.raw.as_ptr()).q;
             if secure {
                 bindings::rxen_mq_disable_secure_erase(queue);
             } else {
@@ -199,9 +232,18 @@ impl Request {
         }
     }
 
-    /// Ends `bytes` of it. What is left, if anything, goes back to the queue.
+    /// Has what was read into other pages where it belongs.
+    fn copy_back(&self) {
+        if self.operation() == Operation::Read {
+            // SAFETY: By the invariant they are segments of this request, which is not ended.
+            unsafe { self.bounced.copy_back() }
+        }
+    }
+
+    /// Ends `bytes` of it, which were carried out. What is left, if anything, goes back to the queue.
     pub(crate) fn end_part(self, bytes: u32) {
-        let request = ManuallyDrop::new(self).0.as_ptr();
+        self.copy_back();
+        let request = self.into_raw();
         // SAFETY: Valid by the invariant; zero is the status of success. The helpers of the block layer that end or
         // requeue it take it over.
         unsafe {
@@ -216,17 +258,20 @@ impl Request {
     /// Ends it.
     pub(crate) fn end(self, result: Result) {
         let errno = match result {
-            Ok(()) => 0,
+            Ok(()) => {
+                self.copy_back();
+                0
+            }
             Err(error) => error.to_errno(),
         };
-        let request = ManuallyDrop::new(self).0.as_ptr();
+        let request = self.into_raw();
         // SAFETY: Valid by the invariant; the block layer takes it over.
         unsafe { bindings::blk_mq_end_request(request, bindings::errno_to_blk_status(errno)) };
     }
 
     /// Puts it back into its queue, which does not issue it again before `Disk::resume`.
     pub(crate) fn requeue(self) {
-        let request = ManuallyDrop::new(self).0.as_ptr();
+        let request = self.into_raw();
         // SAFETY: Valid by the invariant; the block layer takes it over.
         unsafe { bindings::blk_mq_requeue_request(request, false) };
     }
@@ -237,7 +282,7 @@ impl Drop for Request {
         // SAFETY: Valid by the invariant; ended by nobody else, because all other ways take the value apart.
         unsafe {
             bindings::blk_mq_end_request(
-                self.0.as_ptr(),
+                self.raw.as_ptr(),
                 bindings::errno_to_blk_status(EIO.to_errno()),
             )
         };
