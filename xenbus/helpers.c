@@ -13,6 +13,7 @@
 #include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/sizes.h>
+#include <linux/syscore_ops.h>
 #include <linux/workqueue.h>
 #include <scsi/scsi_device.h>
 #include <asm/barrier.h>
@@ -157,6 +158,29 @@ u32 rxen_emulated_use(struct pci_dev *device)
 void rxen_wait_for_probes(void)
 {
 	wait_for_device_probe();
+}
+
+static void native_shutdown(void *data)
+{
+	rxen_native_shutdown();
+}
+
+static const struct syscore_ops shutdown_ops = {
+	.shutdown = native_shutdown,
+};
+
+static struct syscore shutdown_syscore = {
+	.ops = &shutdown_ops,
+};
+
+void rxen_shutdown_register(void)
+{
+	register_syscore(&shutdown_syscore);
+}
+
+void rxen_shutdown_unregister(void)
+{
+	unregister_syscore(&shutdown_syscore);
 }
 
 u8 rxen_inb(u16 port)

@@ -50,6 +50,10 @@ bool rxen_cpu_has_vmmcall(void);
 bool rxen_has_platform_device(void);
 u32 rxen_emulated_use(struct pci_dev *device);
 void rxen_wait_for_probes(void);
+void rxen_shutdown_register(void);
+void rxen_shutdown_unregister(void);
+/* In xenbus/native/shutdown.rs. */
+void rxen_native_shutdown(void);
 u8 rxen_inb(u16 port);
 u16 rxen_inw(u16 port);
 void rxen_outw(u16 value, u16 port);

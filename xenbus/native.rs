@@ -20,6 +20,9 @@ use kernel::{
     debugfs,
     prelude::*, //
 };
+use shutdown::Shutdown;
+
+mod shutdown;
 
 /// All that drives Xen in the native mode.
 ///
@@ -29,6 +32,7 @@ pub(crate) struct Core {
     // Made last: a program that has it open keeps the module, but not one that fails to load.
     _programs: Pin<KBox<store::native::Device>>,
     bus: bus::native::Bus,
+    _shutdown: Shutdown,
     #[pin]
     store_report: debugfs::File<store::native::Report>,
     store: store::native::Client,
@@ -66,6 +70,7 @@ impl Core {
             event_loopback <- debugfs.read_only_file(c"evtchn_loopback", evtchn::native::Loopback),
             store: store::native::Client::start(module_parameters::store_timeout.value())?,
             store_report <- debugfs.read_only_file(c"store", store::native::Report),
+            _shutdown: Shutdown::new(),
             bus: bus::native::Bus::start()?,
             _programs: store::native::Device::register()?,
         })

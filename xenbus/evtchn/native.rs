@@ -210,6 +210,16 @@ pub(crate) fn suspend() {
     }
 }
 
+/// Has the hypervisor forget this kernel's memory, at the end of the kernel: another one may have it next. Events do not
+/// come any more.
+pub(crate) fn shutdown() {
+    if let Some(events) = events() {
+        memory::silence();
+        abi::leave(events);
+        memory::silence();
+    }
+}
+
 /// Makes event channels work again after a restore: all ports from before are gone, new ones can be bound; virtual
 /// interrupts are bound again. Called with all other CPUs stopped and interrupts off, after the platform's; if it fails,
 /// it can be called again, and goes on where it failed.

@@ -208,6 +208,15 @@ pub(super) fn report(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// Called before the suspend hypercall, with all other CPUs stopped and interrupts off.
 pub(crate) fn suspend() {}
 
+/// Ends what is lent, at the end of this kernel: another one may have the memory next.
+pub(crate) fn shutdown() {
+    if let Some(state) = table::state() {
+        state.references().for_each(|number| {
+            end(number);
+        });
+    }
+}
+
 /// Sets the table up again after a restore: its version, then its frames. Called with all other CPUs stopped and
 /// interrupts off, after the platform's; may be called again where it failed.
 ///

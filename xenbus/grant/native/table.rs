@@ -362,6 +362,11 @@ impl State {
         }
     }
 
+    /// All references that are ours, of the frames that there are.
+    pub(super) fn references(&self) -> core::ops::Range<u32> {
+        RESERVED..LIMIT.load(Relaxed)
+    }
+
     /// Whether there are frames that it does not have yet.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn can_grow(&self) -> bool {
