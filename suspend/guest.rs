@@ -3,6 +3,7 @@
 //! The phases of a suspend, carried out.
 
 use crate::{
+    fault::Fault,
     phases::{
         self,
         Machine,
@@ -19,6 +20,7 @@ use kernel::prelude::*;
 use rxenbus::suspend::{
     self as steps,
     Alone,
+    FailingHypercall,
     Returned,
     Stopped, //
 };
@@ -27,6 +29,8 @@ use rxenbus::suspend::{
 struct Guest<'a> {
     report: &'a Report,
     laps: Laps,
+    // Keeps a hypercall of the phase that runs failing.
+    failing: Option<FailingHypercall>,
 }
 
 /// Suspends the guest, from the first phase to the last. Returns how it ended; the log says it too.
@@ -35,6 +39,7 @@ pub(crate) fn suspend(report: &Report) -> Result<Outcome> {
     let mut guest = Guest {
         report,
         laps: Laps::default(),
+        failing: None,
     };
     let begun = steps::clock();
     let ended = phases::run(&mut guest);
@@ -123,7 +128,13 @@ impl Machine for Guest<'_> {
     }
 
     fn fault(&mut self, phase: Phase) -> Option<Error> {
-        self.report.take_fault(phase).then_some(EIO)
+        match self.report.take_fault(phase)? {
+            Fault::Phase => Some(EIO),
+            Fault::Hypercall(number) => {
+                self.failing = Some(FailingHypercall::new(number.get()));
+                None
+            }
+        }
     }
 
     fn clock(&self) -> u64 {
@@ -131,6 +142,7 @@ impl Machine for Guest<'_> {
     }
 
     fn ran(&mut self, phase: Phase, nanoseconds: u64, result: Result<(), &Error>) {
+        self.failing = None;
         self.laps.note(phase, nanoseconds, result.is_err());
         steps::trace_phase(phase.c_name(), nanoseconds, result.is_err());
     }

@@ -107,6 +107,14 @@ impl Phase {
             .find(|phase| phase.name().as_bytes() == name)
     }
 
+    /// Whether its work is hypercalls, with nothing else running that makes some.
+    pub const fn makes_hypercalls(self) -> bool {
+        matches!(
+            self,
+            Self::Hypercall | Self::Platform | Self::Grants | Self::Events
+        )
+    }
+
     /// Its place in [`Self::ALL`].
     pub const fn index(self) -> usize {
         self as usize

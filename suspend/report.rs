@@ -3,6 +3,7 @@
 //! How long each phase took, and faults that are asked for: the files of debugfs.
 
 use crate::{
+    fault::Fault,
     phases::{
         Ended,
         Outcome,
@@ -109,8 +110,8 @@ struct Figures {
 pub(crate) struct Report {
     #[pin]
     figures: Mutex<Figures>,
-    /// A bit for each phase that is to fail once.
-    faults: Atomic<u32>,
+    /// The number of the fault of each phase; 0 for none.
+    faults: [Atomic<u32>; Phase::ALL.len()],
 }
 
 impl Report {
@@ -126,7 +127,7 @@ impl Report {
                     totals: [Total::default(); Phase::ALL.len()],
                     recent,
                 }),
-                faults: Atomic::new(0),
+                faults: [const { Atomic::new(0) }; Phase::ALL.len()],
             }),
             GFP_KERNEL,
         )
@@ -155,22 +156,10 @@ impl Report {
         }
     }
 
-    /// Whether a phase is to fail now; then it is not to fail again. Any context.
-    pub(crate) fn take_fault(&self, phase: Phase) -> bool {
-        let mut faults = self.faults.load(Relaxed);
-        while faults & bit(phase) != 0 {
-            match self.faults.cmpxchg(faults, faults & !bit(phase), Full) {
-                Ok(_) => return true,
-                Err(now) => faults = now,
-            }
-        }
-        false
+    /// What is to fail in a phase that begins now; then it is not to fail again. Any context.
+    pub(crate) fn take_fault(&self, phase: Phase) -> Option<Fault> {
+        Fault::from_number(self.faults.get(phase.index())?.xchg(0, Full))
     }
-}
-
-/// The bit of a phase.
-const fn bit(phase: Phase) -> u32 {
-    1 << phase.index()
 }
 
 /// The file `phases`: a line for each, with the times in milliseconds.
@@ -202,15 +191,18 @@ impl debugfs::Writer for PhasesFile {
     }
 }
 
-/// The file `fail`: names of phases that are to fail once. What is written replaces what was there.
+/// The file `fail`: what is to fail once, as [`Fault::parse`] takes it. What is written replaces what was there.
 pub(crate) struct FailFile(pub(crate) Arc<Report>);
 
 impl debugfs::Writer for FailFile {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let faults = self.0.faults.load(Relaxed);
-        for phase in Phase::ALL {
-            if faults & bit(phase) != 0 {
-                f.write_fmt(fmt!("{}\n", phase.name()))?;
+        for (phase, fault) in Phase::ALL.into_iter().zip(&self.0.faults) {
+            match Fault::from_number(fault.load(Relaxed)) {
+                None => {}
+                Some(Fault::Phase) => f.write_fmt(fmt!("{}\n", phase.name()))?,
+                Some(Fault::Hypercall(number)) => {
+                    f.write_fmt(fmt!("{}/{}\n", phase.name(), number.get()))?
+                }
             }
         }
         Ok(())
@@ -224,14 +216,17 @@ impl debugfs::Reader for FailFile {
         }
         let mut text = KVec::with_capacity(reader.len(), GFP_KERNEL)?;
         reader.clone_reader().read_all(&mut text, GFP_KERNEL)?;
-        let mut faults = 0;
-        for name in text
+        let mut faults = [0; Phase::ALL.len()];
+        for word in text
             .split(u8::is_ascii_whitespace)
-            .filter(|name| !name.is_empty())
+            .filter(|word| !word.is_empty())
         {
-            faults |= bit(Phase::from_name(name).ok_or(EINVAL)?);
+            let (phase, fault) = Fault::parse(word).ok_or(EINVAL)?;
+            *faults.get_mut(phase.index()).ok_or(EINVAL)? = fault.number();
         }
-        self.0.faults.store(faults, Relaxed);
+        for (place, fault) in self.0.faults.iter().zip(faults) {
+            place.store(fault, Relaxed);
+        }
         Ok(())
     }
 }

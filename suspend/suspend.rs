@@ -7,6 +7,7 @@
 //! | [`control`] | hears and acknowledges requests, says which are understood     |
 //! | [`request`] | what a request says (pure)                                     |
 //! | [`phases`]  | the order of a suspend, and what undoes what (pure)            |
+//! | [`fault`]   | faults that are asked for, in text (pure)                      |
 //! | [`guest`]   | the phases, carried out                                        |
 //! | [`recent`]  | the median of durations (pure)                                 |
 //! | [`report`]  | how long each phase took, and faults that are asked for        |
@@ -21,6 +22,7 @@ use kernel::{
 };
 
 mod control;
+pub mod fault;
 mod guest;
 pub mod phases;
 pub mod recent;

@@ -162,6 +162,16 @@ impl Stopped {
     }
 }
 
+/// A hypercall that fails without being made, for tests. Dropping it ends that.
+pub struct FailingHypercall(hypercall::faults::Failing);
+
+impl FailingHypercall {
+    /// Of those that this task makes from now on, the one of this number; the first is 1. Any context.
+    pub fn new(number: u32) -> Self {
+        Self(hypercall::faults::Failing::any(number))
+    }
+}
+
 /// Has each CPU look at its timers again: what it programmed into its hardware before may come late or never. To be
 /// called once all CPUs run again. May sleep.
 pub fn wake_timers() {

@@ -30,6 +30,7 @@ def loaded(shared_guest, lab):
     assert counts["leaked"] == counts["deferred"] == 0
 
 
+@pytest.mark.everyday("noxen-native")
 @pytest.mark.timeout(7200)
 def test_many_restores(loaded, times):
     guest, disks, network = loaded
@@ -162,6 +163,7 @@ def test_phases_are_traced(shared_guest):
     assert all(0 < int(nanoseconds) < 120e9 for _, nanoseconds, _ in traced), out
 
 
+@pytest.mark.everyday("noxen-native")
 @pytest.mark.timeout(2400)
 def test_fault_on_the_way_in(loaded):
     """The guest goes on as if nobody had asked, whatever phase it was; and the next suspend works."""
@@ -207,6 +209,47 @@ def test_fault_on_the_way_out_of_a_restore(loaded):
         assert after[phase][1] == before[phase][1] + 1
         network.assert_alive()
         disks.wait_progress(120)
+
+
+# More hypercalls than a phase makes.
+MANY_HYPERCALLS = 60
+
+
+@pytest.mark.everyday("noxen-native")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("phase", AFTER_RESTORE)
+def test_hypercall_that_fails_in_a_restore(loaded, lab, times, phase):
+    """Each hypercall of the phase, one in each restore: the next attempt goes on where that one failed."""
+    guest, disks, network = loaded
+    for number in range(1, times(2, MANY_HYPERCALLS) + 1):
+        before = phases(guest)
+        inject(guest, f"{phase}/{number}")
+        guest.save()
+        guest.restore()
+        after = phases_after(guest, before, "restored")
+        network.assert_alive()
+        disks.wait_progress(120)
+        wait_connected(guest)
+        if after[phase][1] == before[phase][1]:
+            # It makes fewer.
+            break
+        assert after[phase][1] == before[phase][1] + 1
+    else:
+        assert not times(0, 1), "there is no end of hypercalls"
+    assert number > 1
+    assert "failed after the suspend" not in guest.dmesg()
+
+
+def test_suspend_hypercall_that_fails(loaded):
+    """As if nobody had asked."""
+    guest, disks, network = loaded
+    before = phases(guest)
+    inject(guest, "hypercall/1")
+    xenstore(guest.host, guest, "control/shutdown", "suspend")
+    phases_after(guest, before, "failed")
+    network.assert_alive()
+    disks.wait_progress(120)
+    guest.checkpoint()
 
 
 def test_failed_save(shared_guest, lab):

@@ -25,6 +25,9 @@ use kernel::{
 /// Any task, where one's is wanted.
 const ANY: usize = 0;
 
+/// Any kind, where the number of one is wanted.
+const ANY_KIND: u32 = u32::MAX;
+
 /// What is to fail.
 struct Fault {
     // Hypercalls until the last one that fails; 0 for none.
@@ -63,8 +66,9 @@ impl Fault {
             let Some(next) = left.checked_sub(1) else {
                 return false;
             };
-            let task = self.task.load(Relaxed);
-            if self.kind.load(Relaxed) != kind as u32 || (task != ANY && task != this_task()) {
+            let (wanted, task) = (self.kind.load(Relaxed), self.task.load(Relaxed));
+            if (wanted != ANY_KIND && wanted != kind as u32) || (task != ANY && task != this_task())
+            {
                 return false;
             }
             let row = self.row.load(Relaxed);
@@ -84,12 +88,17 @@ impl Fault {
                 *kind as u32
             }
         };
+        self.arm(kind, wish.last, wish.row, task);
+        Ok(())
+    }
+
+    /// Has those of a kind fail that are the last ones, so many in a row, before so many are counted.
+    fn arm(&self, kind: u32, last: u32, row: u32, task: usize) {
         self.left.store(0, Relaxed);
         self.kind.store(kind, Relaxed);
-        self.row.store(wish.row, Relaxed);
+        self.row.store(row, Relaxed);
         self.task.store(task, Relaxed);
-        self.left.store(wish.last, Release);
-        Ok(())
+        self.left.store(last, Release);
     }
 }
 
@@ -113,26 +122,28 @@ impl debugfs::Reader for Knob {
 }
 
 /// Hypercalls of this task that fail; for tests that run where others work. Dropping it ends it.
-#[cfg(CONFIG_KUNIT = "y")]
-pub(crate) struct Failing;
+pub(crate) struct Failing(());
+
+impl Failing {
+    /// The one of so many from now on, of whichever kind. Any context.
+    pub(crate) fn any(number: u32) -> Self {
+        FAULT.arm(ANY_KIND, number, 1, this_task());
+        Self(())
+    }
+}
 
 #[cfg(CONFIG_KUNIT = "y")]
 impl Failing {
     /// As if that had been written to the debugfs file, for this task alone.
     pub(crate) fn new(wish: &str) -> Result<Self> {
         FAULT.set(Wish::parse(wish.as_bytes()).ok_or(EINVAL)?, this_task())?;
-        Ok(Self)
+        Ok(Self(()))
     }
 
-    /// As [`Self::new`], for the one of so many event channel operations from now on.
-    pub(crate) fn event_channel_op(number: u32) -> Result<Self> {
-        let wish = Wish {
-            kind: Some(Kind::EventChannel.name()),
-            last: number,
-            row: 1,
-        };
-        FAULT.set(wish, this_task())?;
-        Ok(Self)
+    /// As [`Self::any`], of event channel operations.
+    pub(crate) fn event_channel_op(number: u32) -> Self {
+        FAULT.arm(Kind::EventChannel as u32, number, 1, this_task());
+        Self(())
     }
 
     /// Whether all that were to fail have.
@@ -141,7 +152,6 @@ impl Failing {
     }
 }
 
-#[cfg(CONFIG_KUNIT = "y")]
 impl Drop for Failing {
     fn drop(&mut self) {
         FAULT.left.store(0, Relaxed);

@@ -5,6 +5,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[path = "../../../../suspend/fault.rs"]
+pub mod fault;
 #[path = "../../../../suspend/phases.rs"]
 pub mod phases;
 #[path = "../../../../suspend/recent.rs"]
