@@ -293,7 +293,11 @@ impl bus::Driver for Disk {
     fn otherend_changed(device: &Device, disk: &Arc<Self>, state: State) {
         let mut control = disk.control.lock();
         disk.queue.note_backend(state);
-        let action = action(disk.phase(&control), state);
+        let phase = disk.phase(&control);
+        let action = action(phase, state);
+        if let Err(error) = disk.comeback.admit(phase, action) {
+            return disk.fail(&mut control, action, error);
+        }
         let offers = match read_offers(device, action) {
             Err(error) if device.look_again(error) => return,
             Err(error) => {

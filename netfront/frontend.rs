@@ -239,7 +239,11 @@ impl bus::Driver for Vif {
 
     fn otherend_changed(device: &Device, vif: &Arc<Self>, state: State) {
         let mut control = vif.control.lock();
-        let action = action(vif.phase(&control), state);
+        let phase = vif.phase(&control);
+        let action = action(phase, state);
+        if let Err(error) = vif.comeback.admit(phase, action) {
+            return vif.fail(&mut control, action, error);
+        }
         let offers = match read_offers(device, action) {
             Err(error) if device.look_again(error) => return,
             Err(error) => {

@@ -24,6 +24,7 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
+pub mod admission;
 mod comeback;
 #[cfg(CONFIG_XEN)]
 mod hosted;
@@ -223,6 +224,10 @@ impl Device {
     }
 
     /// Writes our state. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What xenstored says; in native mode also `ETIMEDOUT`.
     pub fn switch_state(&self, state: State) -> Result {
         owner::switch_state(self, state)
     }

@@ -5,11 +5,13 @@
 //! The frontend has failed and goes through the usual handshake. When the backend is closed and there are references
 //! again, it says Initialising; a backend that is still online answers with InitWait, upon which the frontend connects as
 //! it always does. That there are references only means that they could be had just then, so each time the wait is
-//! longer; an event channel is simply tried again after that time.
+//! longer; an event channel is simply tried again after that time. So does one whose backend has had it connect too often.
 
 use super::{
+    admission::Admission,
     Action,
     Device,
+    Phase,
     State, //
 };
 use crate::grant::{
@@ -30,6 +32,10 @@ use kernel::{
         ArcBorrow,
         Mutex, //
     },
+    time::{
+        Instant,
+        Monotonic, //
+    },
     types::Opaque, //
 };
 use rxen_bindings as bindings;
@@ -48,6 +54,12 @@ struct Wanted {
     /// The backend is closed, and so are we.
     closed: bool,
     wait: Option<Wait>,
+    /// It was this that asked the backend for the next connection.
+    asked: bool,
+    /// Connections at the backend's own wish.
+    admission: Admission,
+    /// The backend was refused one, and has been told.
+    refused: bool,
 }
 
 /// What the work is done with.
@@ -96,6 +108,7 @@ impl Body {
             return;
         }
         wanted.count = None;
+        wanted.asked = true;
         let wait = wanted.wait.take();
         drop(wanted);
         // Waits for a call in progress, which takes no lock.
@@ -117,10 +130,17 @@ impl Waiter for Body {
 }
 
 /// See the module. Dropping it ends the wait, as [`Self::end`] does.
-pub struct Comeback(Arc<Body>);
+pub struct Comeback {
+    body: Arc<Body>,
+    since: Instant<Monotonic>,
+}
 
 impl Comeback {
     /// For a device that has failed to find nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub fn new(device: ARef<Device>) -> Result<Self> {
         let body = Arc::pin_init(
             pin_init!(Body {
@@ -132,13 +152,38 @@ impl Comeback {
                     attempts: 0,
                     closed: false,
                     wait: None,
+                    asked: false,
+                    admission: Admission::new(),
+                    refused: false,
                 }),
             }),
             GFP_KERNEL,
         )?;
         // SAFETY: Zeroed memory that nobody else knows yet, pinned until it is cancelled.
         unsafe { bindings::rxen_long_work_init(body.work.get(), Some(run)) };
-        Ok(Self(body))
+        Ok(Self {
+            body,
+            since: Instant::now(),
+        })
+    }
+
+    /// Whether to do what the backend's state asks for, where the connection stands like that: a backend may have a
+    /// device connect anew that has failed or was closed, but not without end.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` for a connection too many; to be passed on to [`Self::failed`].
+    pub fn admit(&self, phase: Phase, action: Action) -> Result {
+        if action != Action::Connect || phase == Phase::Disconnected {
+            return Ok(());
+        }
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(0);
+        let mut wanted = self.body.wanted.lock();
+        if !core::mem::take(&mut wanted.asked) && !wanted.admission.admit(now) {
+            return Err(EAGAIN);
+        }
+        wanted.refused = false;
+        Ok(())
     }
 
     /// The device cannot do what the backend's state asks for: tells the backend and the log why. Where that passes, it
@@ -147,13 +192,17 @@ impl Comeback {
         let why = match error {
             ENOSPC => "grant references or event channels are used up",
             EBUSY => "pages of former connections are still mapped",
+            EAGAIN => "it connects again and again",
             _ => "see the log",
         };
-        self.0.device.fatal(
+        if error == EAGAIN && core::mem::replace(&mut self.body.wanted.lock().refused, true) {
+            return;
+        }
+        self.body.device.fatal(
             error,
             fmt!("cannot connect to the backend ({:?}): {}", action, why),
         );
-        if error == ENOSPC || error == EBUSY {
+        if [ENOSPC, EBUSY, EAGAIN].contains(&error) {
             self.want(references);
         }
     }
@@ -161,36 +210,36 @@ impl Comeback {
     /// Waits for so many references.
     fn want(&self, count: usize) {
         self.forget();
-        let mut wanted = self.0.wanted.lock();
+        let mut wanted = self.body.wanted.lock();
         let doubled = wanted.attempts.min(DOUBLED);
-        self.0.free.store(false, Release);
+        self.body.free.store(false, Release);
         wanted.count = Some(count);
         wanted.attempts = doubled + 1;
         wanted.closed = false;
         drop(wanted);
-        self.0.schedule(FIRST_MS << doubled);
+        self.body.schedule(FIRST_MS << doubled);
     }
 
     /// Notes whether backend and frontend are closed now. In a callback of [`super::Driver`].
     pub fn note(&self, closed: bool) {
-        let mut wanted = self.0.wanted.lock();
+        let mut wanted = self.body.wanted.lock();
         wanted.closed = closed;
-        let is_due = closed && wanted.count.is_some() && self.0.free.load(Acquire);
+        let is_due = closed && wanted.count.is_some() && self.body.free.load(Acquire);
         drop(wanted);
         if is_due {
-            self.0.schedule(0);
+            self.body.schedule(0);
         }
     }
 
     /// The device is connected: the next failure is the first one again. In a callback of [`super::Driver`].
     pub fn connected(&self) {
         self.forget();
-        self.0.wanted.lock().attempts = 0;
+        self.body.wanted.lock().attempts = 0;
     }
 
     /// Waits for nothing any more, for instance because another backend is about to begin. May sleep.
     pub fn forget(&self) {
-        let mut wanted = self.0.wanted.lock();
+        let mut wanted = self.body.wanted.lock();
         wanted.count = None;
         let wait = wanted.wait.take();
         drop(wanted);
@@ -202,7 +251,7 @@ impl Comeback {
     pub fn end(&self) {
         self.forget();
         // SAFETY: Initialised in `new`; as nothing is waited for, nothing schedules it any more.
-        unsafe { bindings::cancel_delayed_work_sync(self.0.work.get()) };
+        unsafe { bindings::cancel_delayed_work_sync(self.body.work.get()) };
     }
 }
 

@@ -15,6 +15,8 @@ pub mod unplug;
 /// As in the kernel, where one uses the other.
 #[path = "../../../../xenbus/bus"]
 pub mod bus {
+    #[path = "admission.rs"]
+    pub mod admission;
     #[path = "native/dialogue/otherend.rs"]
     pub mod otherend;
     #[path = "presence.rs"]
