@@ -32,13 +32,33 @@ pub fn is_ours() -> bool {
 ///
 /// # Errors
 ///
-/// `ETIME`, after a line in the log that names the device, if one does not come to rest; then all go on.
+/// `ETIME`, after a line in the log that names the device, if one does not come to rest; then all go on. `EBUSY`, after a
+/// line in the log, where the kernel would refuse [`Stopped::stop_timekeeping`].
 pub fn park_devices() -> Result {
     ours()?;
+    may_stop_timekeeping()?;
     bus::native::park_all()
 }
 
+/// Refuses where the kernel has noted that something woke it: that is the end of a sleep which is under way, but the note
+/// stays after the sleep too, and the kernel gives no module a way to take it back.
+fn may_stop_timekeeping() -> Result {
+    // SAFETY: Called in process context.
+    if !unsafe { bindings::rxen_wakeup_pending() } {
+        return Ok(());
+    }
+    pr_err!(
+        "no suspend: the kernel still notes what woke it from a sleep of its own, and refuses; a sleep that is only tried \
+         (/sys/power/pm_test) takes the note away\n"
+    );
+    Err(EBUSY)
+}
+
 /// Has all devices go on as before. May sleep.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` in hosted mode, `ETIME` after a line in the log that names the devices that take long: they go on later.
 pub fn unpark_devices() -> Result {
     ours()?;
     bus::native::unpark_all()

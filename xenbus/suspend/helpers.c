@@ -18,6 +18,11 @@
 #define CREATE_TRACE_POINTS
 #include "rxen_trace.h"
 
+bool rxen_wakeup_pending(void)
+{
+	return pm_wakeup_pending();
+}
+
 int rxen_stop_machine(int (*function)(void *data), void *data)
 {
 	return stop_machine(function, data, cpumask_of(0));

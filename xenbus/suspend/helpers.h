@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 
+bool rxen_wakeup_pending(void);
 int rxen_stop_machine(int (*function)(void *data), void *data);
 void rxen_wake_timers(void);
 u64 rxen_clock(void);
