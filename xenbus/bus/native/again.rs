@@ -19,7 +19,7 @@ use kernel::{
 };
 use rxen_bindings as bindings;
 
-/// How long to wait after an attempt that failed at once.
+/// How long to wait after an attempt: it may have failed at once.
 const PAUSE: Delta = Delta::from_millis(1000);
 
 /// Whether an error says nothing about what was asked for, so that it is to be asked for again: there was no answer, no
@@ -37,15 +37,10 @@ pub(super) fn order_again(agent: &Arc<Agent>, order: Order, reason: Error) -> bo
     if agents.ending {
         return false;
     }
-    if reason == ETIMEDOUT {
-        // An attempt takes at least a second where there is no answer, so this is no busy loop.
-        agent.order(order);
-    } else {
-        agent.order_later(order);
-        // SAFETY: The queue exists as long as there are agents at work; the bus cancels this when it goes, after it has
-        // said so under the lock that is held.
-        unsafe { bindings::rxen_bus_later(PAUSE.as_millis() as c_uint) };
-    }
+    agent.order_later(order);
+    // SAFETY: The queue exists as long as there are agents at work; the bus cancels this when it goes, after it has said
+    // so under the lock that is held.
+    unsafe { bindings::rxen_bus_later(PAUSE.as_millis() as c_uint) };
     true
 }
 
@@ -58,12 +53,13 @@ extern "C" fn rxen_bus_later_work() {
     }
 }
 
-/// Asks xenstored until it gives an answer, or the bus goes. As above, no busy loop.
+/// Asks xenstored until it gives an answer, or the bus goes.
 pub(super) fn until_answered<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
     loop {
         match ask() {
-            Err(error) if error == ETIMEDOUT && !AGENTS.lock().ending => {}
-            Err(error) if error == ENOMEM && !AGENTS.lock().ending => fsleep(PAUSE),
+            Err(error) if [ETIMEDOUT, ENOMEM].contains(&error) && !AGENTS.lock().ending => {
+                fsleep(PAUSE)
+            }
             result => return result,
         }
     }
