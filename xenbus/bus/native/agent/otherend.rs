@@ -75,10 +75,24 @@ impl Agent {
         if calls.watch.is_some() {
             return false;
         }
-        match self.watch_otherend(calls) {
-            Ok(()) => false,
-            Err(error) => self.again(Order::Meet, error),
+        // A toolstack may name it late after a restore.
+        let found = match &calls.otherend {
+            Some(_) => Ok(()),
+            None => self.find_otherend(calls),
+        };
+        match found {
+            Err(error) if passes(error) => self.again(Order::Meet, error),
+            _ => match self.watch_otherend(calls) {
+                Ok(()) => false,
+                Err(error) => self.again(Order::Meet, error),
+            },
         }
+    }
+
+    /// Whether there is a driver, and nobody that it could talk to.
+    pub(super) fn lacks_otherend(&self) -> bool {
+        let calls = self.calls.lock();
+        calls.awaited || (calls.bound.is_some() && calls.otherend.is_none())
     }
 
     /// Watches the other end's state, if it is known who that is. The log says when that fails.

@@ -62,7 +62,7 @@ impl Agent {
         if matches!(step, Step::Add | Step::Replace) {
             self.create(&mut present, state);
         }
-        if step == Step::Keep && self.calls.lock().awaited {
+        if step == Step::Keep && self.lacks_otherend() {
             // Its other end may be there now.
             self.order(Order::Meet);
         }
