@@ -74,6 +74,19 @@ impl Batch {
         Ok(())
     }
 
+    /// Gives room back that is not needed any more, if there is memory to do so: the other end decides for how long it
+    /// stays. Does not sleep.
+    fn shrink(&mut self) {
+        let Ok(mut entries) = KVVec::with_capacity(self.len(), GFP_NOWAIT) else {
+            return;
+        };
+        for entry in self.entries.drain_all() {
+            // There is room for all.
+            let _ = entries.push_within_capacity(entry);
+        }
+        self.entries = entries;
+    }
+
     /// Tries each once; returns how many are left.
     fn retry(&mut self) -> usize {
         let before = self.len();
@@ -104,6 +117,7 @@ pub(super) fn take_over(mut batch: KBox<Batch>, account: Arc<Account>) {
         account.device(),
         left
     );
+    batch.shrink();
     add_orphan(batch);
     // SAFETY: The worker exists while the module is loaded, and this is code of the module.
     unsafe { bindings::rxen_deferred_schedule(RETRY_MS) };
