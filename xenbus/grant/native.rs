@@ -11,6 +11,7 @@ use free_list::FreeList;
 use kernel::{
     cpu::CpuId,
     fmt,
+    interrupt::local_interrupt_disable,
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -114,6 +115,8 @@ pub(super) fn grant(number: u32, domid: u16, frame: Frame, access: Access) {
 /// Ends an access; false if the other end still has the page mapped.
 #[inline]
 pub(super) fn end(number: u32) -> bool {
+    // A restore, which may set up another table, does not come in between.
+    let _off = local_interrupt_disable();
     // SAFETY: As in `grant`.
     match unsafe { entry(number) } {
         Some(Entry::V1(entry)) => entry::end_v1(&entry.header),
@@ -185,6 +188,8 @@ pub(super) fn free(number: u32) {
     let Some(state) = table::state() else {
         return;
     };
+    // A restore, which may lower the limit, does not come in between.
+    let _off = local_interrupt_disable();
     if number < LIMIT.load(Relaxed) {
         state.list().give(cpu(), number);
     } else {
