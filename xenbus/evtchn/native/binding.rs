@@ -15,6 +15,7 @@ use super::{
     Target,
     COUNTERS, //
 };
+use crate::store::native::NoIo;
 use kernel::{
     error::to_result,
     interrupt::local_interrupt_disable,
@@ -69,6 +70,8 @@ impl Binding {
     pub(in crate::evtchn) fn new(source: Source<'_>, target: Pin<&Target>) -> Result<Self> {
         let events = events().ok_or(ENODEV)?;
         let ours = !matches!(source, Source::Existing(_));
+        // A disk at rest in a suspend must not be waited for under the pool's lock, which the restore of xenstore needs.
+        let _memory = NoIo::begin();
         let mut pool = events.pool.lock();
         let (claim, cpu) = {
             // A restore does not come in between: it would be unknown which side of it the port is from.

@@ -95,6 +95,9 @@ pub(super) fn answers(cpu: &Cpu, ask: impl FnOnce() -> Result) -> Result<bool> {
     Ok(true)
 }
 
+/// The handler runs with interrupts off, where no restore can come, also if handlers of interrupts are threads.
+const FLAGS: u32 = bindings::IRQF_SHARED | bindings::IRQF_NOBALANCING | bindings::IRQF_NO_THREAD;
+
 /// Calling the guest by the interrupt of the platform device, whatever CPU that goes to. Only the first virtual CPU's
 /// events come this way.
 pub(super) struct Wire(&'static Cpu);
@@ -108,7 +111,7 @@ impl Wire {
                 platform::native::interrupt(),
                 Some(interrupt),
                 None,
-                (bindings::IRQF_SHARED | bindings::IRQF_NOBALANCING) as c_ulong,
+                FLAGS as c_ulong,
                 c"rxen-upcall".as_char_ptr(),
                 argument(cpu),
             )
