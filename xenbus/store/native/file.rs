@@ -317,16 +317,24 @@ impl OpenFile {
     fn started(&self, transaction: Transaction) -> Result {
         let abort = Request::abort(transaction.id)?;
         let mut transactions = self.transactions.lock();
-        if !transactions.closed {
+        let noted = if transactions.closed {
+            // Nobody hears of it.
+            Ok(())
+        } else {
             // One of a connection that is over may have had the same number.
             transactions.forget(transaction.id);
-            transactions
-                .open
-                .push(Open { transaction, abort }, GFP_KERNEL)?;
-            return Ok(());
-        }
+            match transactions.open.reserve(1, GFP_KERNEL) {
+                Ok(()) => {
+                    transactions
+                        .open
+                        .push(Open { transaction, abort }, GFP_KERNEL)?;
+                    return Ok(());
+                }
+                no_memory => no_memory.map_err(Error::from),
+            }
+        };
         drop(transactions);
-        // The file is closed. Messages are just being moved, so this cannot be sent here.
+        // The program does not get it. Messages are just being moved, so this cannot be sent here.
         // SAFETY: The queue exists as long as a connection that is not closed, and this came over one.
         let queue = unsafe { Queue::from_raw(bindings::rxen_store_watches()) };
         queue.try_spawn(GFP_KERNEL, move || {
@@ -335,7 +343,7 @@ impl OpenFile {
                 super::pump(&connection);
             }
         })?;
-        Ok(())
+        noted
     }
 
     /// An event of a watch of the program.
