@@ -73,6 +73,7 @@ impl Taken {
         if offer.is_some() {
             return Err(EBUSY);
         }
+        let memory = (device.resource_start(BAR)?, device.resource_len(BAR)?);
         device.enable_device_mem()?;
         let raw = as_raw(device);
         // SAFETY: The device is valid and enabled.
@@ -89,7 +90,7 @@ impl Taken {
             interrupt: unsafe { (*raw).irq },
             // SAFETY: The device is valid.
             callback_via: unsafe { callback_via(raw) },
-            memory: (device.resource_start(BAR)?, device.resource_len(BAR)?),
+            memory,
         });
         // What the native mode has of the device cannot be taken away by way of sysfs while the module is loaded. The
         // files for it are made after the first probe.
