@@ -79,6 +79,42 @@ mod tests {
         Ok(())
     }
 
+    /// What the hypervisor goes by: who may map the page, and for what.
+    fn header(number: u32) -> Option<u32> {
+        // SAFETY: The table is there as long as the module is loaded.
+        match unsafe { entry(number) }? {
+            Entry::V1(entry) => Some(entry.header.load(Ordering::SeqCst)),
+            Entry::V2(entry, _) => Some(entry.header.load(Ordering::SeqCst)),
+        }
+    }
+
+    #[test]
+    fn g3_a_page_is_lent_for_writing_only_where_that_was_said() -> Result {
+        const PERMIT: u32 = 1;
+        const READ_ONLY: u32 = 1 << 2;
+        const DOMAIN: u16 = 1234;
+        table::state().ok_or(ENODEV)?;
+        let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+        // SAFETY: The page was allocated above.
+        let frame = unsafe { Frame::of_page(page.as_ptr()) };
+        let mut numbers = KVVec::with_capacity(1, GFP_KERNEL)?;
+        allocate(1, &mut numbers)?;
+        let number = numbers.pop().ok_or(EINVAL)?;
+        for (access, flags) in [
+            (Access::ReadOnly, PERMIT | READ_ONLY),
+            (Access::ReadWrite, PERMIT),
+        ] {
+            grant(number, DOMAIN, frame, access);
+            let lent = header(number);
+            let ended = end(number);
+            assert_eq!(lent, Some(flags | u32::from(DOMAIN) << 16));
+            assert!(ended);
+            assert_eq!(header(number), Some(0));
+        }
+        owner::free(number);
+        Ok(())
+    }
+
     /// Comes before the next one, after which the table has grown as far as it can, also for later loads of the module.
     #[test]
     fn a_table_that_cannot_grow_loses_nothing_and_grows_later() -> Result {

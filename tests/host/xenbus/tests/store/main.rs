@@ -5,6 +5,7 @@
 mod anything;
 mod backlog;
 mod daemon;
+mod endless;
 mod framing;
 mod hostile;
 mod late;
