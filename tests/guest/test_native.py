@@ -193,3 +193,26 @@ def test_disks_whose_driver_is_still_to_come(farm, kind):
     log = guest.dmesg()
     assert "emulated disks stay, their paravirtual twins are left alone" in log, log
     assert "vbd vbd-51728: left to the emulated device" in log, log
+
+
+@pytest.mark.timeout(1200)
+def test_all_modules_come_and_go_on_an_emulated_disk(farm, kind):
+    """As above but with no emulated card, so that all four are loaded each time."""
+    guest = farm.get(
+        "emulated-disk", kind, root="/dev/sda", cmdline="labmodules=ata_piix,sd_mod", disks=[Disk("/dev/vdb", "xvda"), Disk(f"/dev/{DATA[0]}", "xvdf")]
+    )  # fmt: skip
+    script = f"""set -e
+    head -c 3000000 /dev/urandom >/srv/data; md5sum /srv/data >/srv/sum; sync
+    check() {{ echo 3 >/proc/sys/vm/drop_caches; md5sum -c --quiet /srv/sum; }}
+    for n in $(seq 5); do
+        for m in $(tac /run/lab/frontends); do rmmod $m; done
+        [ ! -e /dev/xvdf ]
+        check
+        for m in $(cat /run/lab/frontends); do insmod /run/modules/$m.ko; done
+        for t in $(seq 200); do [ -b /dev/xvdf ] && [ -e /sys/class/net/eth0 ] && break; sleep 0.1; done
+        dd if=/dev/xvdf of=/dev/null bs=64k count=4 iflag=direct status=none
+        check
+        grep -c ^rxen /proc/modules | sed 's/^/modules /'
+    done"""
+    out = guest.run(script, timeout=600).check().out
+    assert re.findall(r"modules (\d+)", out) == ["4"] * 5, out

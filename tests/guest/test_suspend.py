@@ -5,6 +5,7 @@ connection lives."""
 import re
 
 import pytest
+from lab.kinds import HOSTED
 from loads import DiskLoad, NetworkLoad
 
 ERRORS = r"I/O error|Buffer I/O|EXT4-fs (error|warning)|lost (async )?page write"
@@ -102,3 +103,12 @@ def test_live_migration_to_the_other_host(live, loaded, lab, announcements):
 def other(lab, guest):
     """The host where the guest is not."""
     return lab.b if guest.host is lab.a else lab.a
+
+
+@pytest.mark.kinds(*HOSTED)
+def test_suspends_are_left_to_the_kernel(guest):
+    """Where its own Xen core handles them."""
+    out = guest.run("dmesg -C; insmod /run/modules/rxen_suspend.ko && echo loaded; dmesg").check().out
+    assert "loaded" not in out.replace("not loaded", "")
+    assert "Device or resource busy" in out
+    assert "rxen_suspend: not loaded: the kernel's own Xen core handles suspends and shutdowns in this guest" in out
