@@ -83,6 +83,14 @@ def test_modprobe_prefers_ours(installed, release, rival, ours):
     assert shown.stdout.startswith(f"install /sbin/modprobe -q {ours} || ")
 
 
+@pytest.mark.parametrize("driver", ["ata_piix", "ahci", "e1000", "8139cp", "nvme"])
+def test_modprobe_loads_the_core_before_drivers_of_emulated_devices(installed, driver):
+    """So that what is emulated can be unplugged while nobody has it."""
+    shown = in_build_root("modprobe", "-C", installed / "etc/modprobe.d", "--showconfig")
+    assert shown.returncode == 0, shown.stdout
+    assert f"softdep {driver} pre: rxenbus" in shown.stdout.splitlines()
+
+
 def test_wrong_release_is_refused(installed):
     run = in_build_root("scripts/install-modules", "--release", "1.2.3", COPY / "build" / "modules", DESTDIR=str(OUT / "other"))
     assert run.returncode != 0
