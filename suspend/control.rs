@@ -150,10 +150,10 @@ fn take_once<T>(node: &CStr, understands: impl Fn(&[u8]) -> Option<T>) -> Result
     Ok(taken)
 }
 
-/// Says that a node could not be read, and that it is looked at again.
+/// Says that a node could not be read, or a request not be acknowledged, and that it is looked at again.
 fn not_read(node: &CStr, error: Error) -> Next {
     pr_err!(
-        "cannot read control/{} ({:?}); looking again in {} s\n",
+        "cannot read or acknowledge control/{} ({:?}); looking again in {} s\n",
         node,
         error,
         LOOK_AGAIN_MS / 1000

@@ -140,7 +140,7 @@ pub(super) fn register(entry: &Entry) -> Result {
     let callbacks = entry.callbacks;
     if !crate::platform::may_drive(callbacks.kind) {
         pr_err!(
-            "{}: not loaded: the emulated {} devices are in use; see the module parameters of rxenbus\n",
+            "{}: not loaded: the emulated {} devices stay, for the reason that rxenbus gave; see its parameter unplug\n",
             callbacks.name,
             callbacks.kind
         );

@@ -291,12 +291,12 @@ impl Owner<Arc<Request>> for Kernel<'_> {
                 pr_warn!("xenstore: {failure}; asking xenstored for a new connection\n");
             }
             Way::Wait => pr_warn!(
-                "xenstore: {failure}; requests fail until it goes on, or the guest is saved and restored\n"
+                "xenstore: {failure}; requests fail until it goes on, and the guest hears nothing of the toolstack\n"
             ),
             Way::Break => pr_err!(
                 "xenstore: {failure}; no more xenstore in this guest: what is connected goes on, but nothing can be \
-                 attached or detached. Save and restore the guest or reboot it, and look for errors of xenstored in \
-                 dom0\n"
+                 attached or detached, and the guest hears nothing of the toolstack. Reboot it from inside, and look \
+                 for errors of xenstored in dom0\n"
             ),
         }
     }
