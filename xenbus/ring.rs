@@ -91,6 +91,10 @@ impl<P: Protocol> Front<P> {
     };
 
     /// Allocates a zeroed ring and lends it to the device's backend. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedPages::new`].
     pub fn new(device: &Device) -> Result<Self> {
         let page = SharedPages::new(device, 1, Access::ReadWrite)?;
         // INVARIANT: This is the page's own address.
@@ -189,18 +193,30 @@ impl<P: Protocol> Front<P> {
     }
 
     /// Whether there are responses, without asking for an event.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if the other end claims responses that cannot be.
     pub fn has_responses(&mut self) -> Result<bool, Corrupt> {
         self.learn()?;
         Ok(self.indices.known() > 0)
     }
 
     /// Asks the other end for an event at the next response. True if there are responses already: take them first.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if the other end claims responses that cannot be.
     #[inline]
     pub fn rearm(&mut self) -> Result<bool, Corrupt> {
         self.rearm_after(1)
     }
 
     /// Asks for an event only when `count` more responses are there (1 for the next). True if they are there already.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if the other end claims responses that cannot be.
     #[inline]
     pub fn rearm_after(&mut self, count: u32) -> Result<bool, Corrupt> {
         self.store(Field::ResponseEvent, self.indices.event_index(count));

@@ -131,11 +131,20 @@ pub fn read_flag(directory: &CStr, node: &CStr) -> Result<bool> {
 }
 
 /// Lists the names of a directory's nodes.
+///
+/// # Errors
+///
+/// What xenstored says, such as `ENOENT`; `ETIMEDOUT` in native mode if it does not answer; `EINVAL` for a listing that is
+/// none.
 pub fn list(directory: &CStr, node: &CStr) -> Result<KVec<CString>> {
     owner::list(directory, node)
 }
 
 /// Writes a node, in a transaction or by itself.
+///
+/// # Errors
+///
+/// What xenstored says, such as `EACCES`; `ETIMEDOUT` in native mode if it does not answer.
 pub fn write(
     transaction: Option<&Transaction>,
     directory: &CStr,
@@ -147,6 +156,10 @@ pub fn write(
 }
 
 /// Removes a node and all below it, in a transaction or by itself.
+///
+/// # Errors
+///
+/// As [`write`].
 pub fn remove(transaction: Option<&Transaction>, directory: &CStr, node: &CStr) -> Result {
     owner::remove(transaction, directory, node)
 }
@@ -182,6 +195,10 @@ pub struct Watch(#[expect(dead_code)] owner::Watch);
 
 impl Watch {
     /// Watches a path. The handler is called once at once.
+    ///
+    /// # Errors
+    ///
+    /// What xenstored says; in native mode `ETIMEDOUT` if it does not answer, or has not even taken the ends of former watches.
     pub fn new(path: &CStr, handler: kernel::sync::Arc<dyn WatchHandler>) -> Result<Self> {
         owner::Watch::new(path, handler).map(Self)
     }

@@ -65,6 +65,10 @@ pub fn unpark_devices() -> Result {
 }
 
 /// Has all devices connect anew after a restore. May sleep.
+///
+/// # Errors
+///
+/// As [`unpark_devices`].
 pub fn restore_devices() -> Result {
     ours()?;
     bus::native::restore_all()
@@ -82,6 +86,10 @@ pub fn hold_store() -> Result {
 
 /// Lets requests to xenstored go on; after a restore it does so over the new connection, and registers all watches
 /// again. May sleep.
+///
+/// # Errors
+///
+/// `EIO` or what the hypervisor says where there is no ring after a restore, after a line in the log.
 pub fn release_store(restored: bool) -> Result {
     ours()?;
     store::native::resume(restored)
@@ -154,6 +162,10 @@ impl Stopped {
     }
 
     /// The suspend hypercall: the domain is saved, and this returns when it runs again.
+    ///
+    /// # Errors
+    ///
+    /// What the hypervisor says; then the domain was not suspended.
     pub fn suspend(&self) -> Result<Returned> {
         let mut argument = bindings::sched_shutdown {
             reason: bindings::SHUTDOWN_suspend,
@@ -167,16 +179,28 @@ impl Stopped {
     }
 
     /// After a restore: the pages that are shared with the hypervisor. Comes first.
+    ///
+    /// # Errors
+    ///
+    /// What the hypervisor says; to be tried again.
     pub fn resume_platform(&self) -> Result {
         platform::native::resume()
     }
 
     /// After a restore: the grant table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::resume_platform`].
     pub fn resume_grants(&self) -> Result {
         grant::native::resume()
     }
 
     /// After a restore: event channels.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::resume_platform`].
     pub fn resume_events(&self) -> Result {
         evtchn::native::resume()
     }

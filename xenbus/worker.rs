@@ -42,6 +42,10 @@ pub struct Worker(Pin<KBox<Body>>);
 
 impl Worker {
     /// A worker that has nothing to do yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub fn new(errand: Arc<dyn Errand>) -> Result<Self> {
         let body = KBox::into_pin(KBox::new(
             Body {

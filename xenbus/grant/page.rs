@@ -30,6 +30,10 @@ pub struct SharedPages {
 
 impl SharedPages {
     /// Allocates pages and lends them to the device's backend. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reserve::new`]; `ENOMEM`.
     pub fn new(device: &Device, count: usize, access: Access) -> Result<Self> {
         let mut shared = Self {
             pages: KVec::with_capacity(count, GFP_KERNEL)?,

@@ -82,6 +82,10 @@ pub struct Wait(Arc<Waiting>);
 
 impl Wait {
     /// Has `waiter` told as soon as `count` references could be allocated, at once if they could now. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub fn new(count: usize, waiter: Arc<dyn Waiter>) -> Result<Self> {
         let entry = Arc::new(Waiting { count, waiter }, GFP_KERNEL)?;
         let mut waiting = WAITING.lock();

@@ -68,6 +68,10 @@ impl Refusal {
 }
 
 /// Decides.
+///
+/// # Errors
+///
+/// [`Refusal`]: neither mode fits.
 pub const fn decide(observed: Observed) -> Result<Mode, Refusal> {
     match observed {
         Observed {

@@ -95,11 +95,19 @@ pub struct Outgoing(Window);
 
 impl Outgoing {
     /// Goes on where the ring stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if the indices are further apart than the ring is long.
     pub fn attach(consumer: u32, producer: u32) -> Result<Self, Corrupt> {
         Window::new(consumer, producer).map(Self)
     }
 
     /// Where the next bytes may be written, given the two indices that are in the ring now; [`None`] if it is full.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if an index is not where it can be.
     pub fn room(&mut self, consumer: u32, producer: u32) -> Result<Option<Span>, Corrupt> {
         let window = &mut self.0;
         check_own(window.produced, producer)?;
@@ -130,11 +138,19 @@ pub struct Incoming(Window);
 
 impl Incoming {
     /// Goes on where the ring stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if the indices are further apart than the ring is long.
     pub fn attach(consumer: u32, producer: u32) -> Result<Self, Corrupt> {
         Window::new(consumer, producer).map(Self)
     }
 
     /// Where the next bytes lie, given the two indices that are in the ring now; [`None`] if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if an index is not where it can be.
     pub fn data(&mut self, consumer: u32, producer: u32) -> Result<Option<Span>, Corrupt> {
         let window = &mut self.0;
         check_own(window.consumed, consumer)?;

@@ -17,6 +17,10 @@ pub enum BadValue {
 }
 
 /// Reads a decimal number in a range.
+///
+/// # Errors
+///
+/// [`BadValue`].
 pub fn number(bytes: &[u8], range: &RangeInclusive<u64>) -> Result<u64, BadValue> {
     let digits = trim(bytes);
     // Before the value: where 64 bits are too few, there may still be garbage to come.
