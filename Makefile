@@ -33,7 +33,7 @@ rust_files = $(shell git ls-files '*.rs' 2>/dev/null || find . -name '*.rs' -not
 
 all: modules ## build the modules into build/modules (KDIR=<tree> for another kernel)
 
-modules: $(setup)
+modules: $(setup) ## the same
 	@mkdir -p $(objects) $(RXEN_BUILD)/modules
 	+$(module_make) modules
 	@cp $(objects)/*.ko $(RXEN_BUILD)/modules/
@@ -44,12 +44,12 @@ modules-%: setup-toolchain ## build the modules for an own kernel: modules-noxen
 	@. scripts/versions.sh; scripts/in-build-root $(MAKE) --no-print-directory modules RXEN_BUILD=$(RXEN_BUILD)/$* \
 		KDIR="$$(scripts/setup-own-kernel --print $*)/objects" $(if $(filter debug,$*),LLVM=-$$LLVM_MAJOR,CC=$$KERNEL_CC)
 
-setup-toolchain:
+setup-toolchain: ## provide compiler and kernel tree
 	@scripts/setup-build-root
 	@scripts/setup-kernel
 
 # A target of its own: with -j2 its downloads do not wait for the compiler.
-setup-lab: setup-toolchain
+setup-lab: setup-toolchain ## provide the lab: QEMU, Xen, dom0, guests
 	@scripts/setup-lab
 
 setup: setup-lab ## provide toolchain, kernel tree and lab (the other targets do it when needed)

@@ -172,14 +172,9 @@ fn requests(data: &[u8]) {
         let (what, how) = (step[0], step[1]);
         match what % 6 {
             0 => {
-                let transaction = u32::from(how & 1);
                 let request = Request(vec![what; usize::from(how)]);
-                if let Ok(id) = table.add(
-                    kinds[usize::from(what >> 7)],
-                    transaction,
-                    request,
-                    how.into(),
-                ) {
+                let kind = kinds[usize::from(what >> 7)];
+                if let Ok(id) = table.add(kind, u32::from(how & 1), request, how.into()) {
                     (made, last) = (made + 1, id);
                 }
             }
