@@ -4,6 +4,7 @@
 import re
 
 import pytest
+from farm import data_disks
 from lab.guest import Disk
 
 IMAGE = "/srv/slab.img"
@@ -16,12 +17,13 @@ COUNTED = f"awk '$1 == \"copied\" {{ print $2 }}' {TRACING}/kprobe_profile"
 def guest(farm, kind, request):
     """A guest with XFS and an empty disk."""
     farm.lab.a.run(f"rm -f {IMAGE} && truncate -s 320M {IMAGE}").check()
-    guest = farm.get("slab", kind, cmdline="labmodules=xfs")
-    guest.attach_disk(Disk(IMAGE, "xvdb", backend=request.param))
-    guest.run("for n in $(seq 100); do [ -b /dev/xvdb ] && exit 0; sleep 0.1; done; exit 1").check()
+    # With a disk of QEMU from the beginning: only then is there one that can attach more.
+    guest = farm.get("slab", kind, disks=data_disks(), cmdline="labmodules=xfs")
+    guest.attach_disk(Disk(IMAGE, "xvdh", backend=request.param))
+    guest.run("for n in $(seq 100); do [ -b /dev/xvdh ] && exit 0; sleep 0.1; done; exit 1").check()
     yield guest
     guest.run("umount /mnt 2>/dev/null; true").check()
-    guest.detach_disk("xvdb")
+    guest.detach_disk("xvdh")
     farm.lab.a.run(f"rm {IMAGE}").check()
 
 
@@ -33,18 +35,18 @@ def test_small_blocks_of_a_file_system(guest):
     echo 1 >{TRACING}/events/kprobes/copied/enable"""
     guest.run(prepare).check()
     write = """set -e
-    mkfs.xfs -q -f -b size=1024 /dev/xvdb
-    mount -t xfs /dev/xvdb /mnt
+    mkfs.xfs -q -f -b size=1024 /dev/xvdh
+    mount -t xfs /dev/xvdh /mnt
     cd /mnt
     for n in $(seq 150); do mkdir -p d$n; head -c $((n * 97)) /dev/urandom >d$n/f; ln -s f d$n/a-link-to-a-file-of-this-folder; done
     md5sum d*/f >sums
     cd /; umount /mnt"""
     read = """set -e
     echo 3 >/proc/sys/vm/drop_caches
-    mount -t xfs /dev/xvdb /mnt
+    mount -t xfs /dev/xvdh /mnt
     cd /mnt; md5sum -c --quiet sums; [ $(cat d*/a-link* | wc -c) = $(cat d*/f | wc -c) ]
     cd /; umount /mnt
-    xfs_repair -n /dev/xvdb >/run/repair 2>&1 || { cat /run/repair; exit 1; }"""
+    xfs_repair -n /dev/xvdh >/run/repair 2>&1 || { cat /run/repair; exit 1; }"""
     counts = [0]
     try:
         for script in (write, read):

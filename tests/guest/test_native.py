@@ -192,7 +192,7 @@ def test_disks_whose_driver_is_still_to_come(farm, kind):
     assert re.findall(r"^(?:xvd|sd)\w+$", out, re.M) == ["xvdf", "sda", "xvdf"], out
     log = guest.dmesg()
     assert "emulated disks stay, their paravirtual twins are left alone" in log, log
-    assert "vbd vbd-51728: left to the emulated device" in log, log
+    assert "vbd-51728: left to the emulated device" in log, log
 
 
 @pytest.mark.timeout(1200)
