@@ -115,8 +115,6 @@ pub(super) fn grant(number: u32, domid: u16, frame: Frame, access: Access) {
 /// Ends an access; false if the other end still has the page mapped.
 #[inline]
 pub(super) fn end(number: u32) -> bool {
-    // A restore, which may set up another table, does not come in between.
-    let _off = local_interrupt_disable();
     // SAFETY: As in `grant`.
     match unsafe { entry(number) } {
         Some(Entry::V1(entry)) => entry::end_v1(&entry.header),
@@ -176,6 +174,9 @@ pub(super) fn allocate(count: usize, free: &mut KVVec<u32>) -> Result {
 
 /// Ends an access and gives the reference back; false if the other end still has the page mapped. Any context.
 pub(super) fn end_and_free(number: u32) -> bool {
+    // A restore, which may set up another table, does not come in between: unlike a device, the worker that retries what
+    // was deferred is not at rest in a suspend.
+    let _off = local_interrupt_disable();
     let ended = end(number);
     if ended {
         free(number);
