@@ -25,7 +25,11 @@ mod tests {
     };
     use kernel::{
         prelude::*,
-        sync::atomic::Relaxed, //
+        sync::atomic::Relaxed,
+        time::{
+            delay::fsleep,
+            Delta, //
+        }, //
     };
 
     /// What runs in a native guest.
@@ -63,6 +67,29 @@ mod tests {
         assert!(pair.to.spurious() >= handled);
         pair.send_all()?;
         assert!(pair.to.received() > pair.to.spurious());
+        Ok(())
+    }
+
+    #[test]
+    fn e1_an_event_on_a_port_that_nobody_has_is_ignored_and_counted() -> Result {
+        let events = native()?;
+        let in_use = events.pool.lock().in_use();
+        let before = COUNTERS.ignored.load(Relaxed);
+        // Both ends are this guest's, and no line knows of them.
+        let unbound = calls::alloc_unbound(SELF)?;
+        let bound = calls::bind_interdomain(SELF, unbound)?;
+        let sent = calls::unmask(bound).and_then(|()| calls::send(unbound));
+        let came = (0..1000).any(|_| {
+            fsleep(Delta::from_millis(1));
+            COUNTERS.ignored.load(Relaxed) > before
+        });
+        calls::close(bound)?;
+        calls::close(unbound)?;
+        sent?;
+        assert!(came);
+        assert_eq!(events.pool.lock().in_use(), in_use);
+        // Whoever gets the ports next gets their events.
+        Pair::new()?.send_all()?;
         Ok(())
     }
 

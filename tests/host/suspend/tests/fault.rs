@@ -37,7 +37,17 @@ fn hypercalls_fail_where_nothing_else_makes_some() {
 fn other_text_is_refused() {
     let most = format!("grants/{}", u32::MAX);
     for word in [
-        "", "/", "/1", "grant", "grants/", "grants/0", "grants/-1", "grants/1/1", "grants/x", &most, "grants/99999999999",
+        "",
+        "/",
+        "/1",
+        "grant",
+        "grants/",
+        "grants/0",
+        "grants/-1",
+        "grants/1/1",
+        "grants/x",
+        &most,
+        "grants/99999999999",
     ] {
         assert_eq!(Fault::parse(word.as_bytes()), None, "{word}");
     }
@@ -47,7 +57,10 @@ fn other_text_is_refused() {
 #[test]
 fn no_fault_is_0() {
     assert_eq!(Fault::from_number(0), None);
-    assert_eq!(Fault::from_number(Fault::Phase.number()), Some(Fault::Phase));
+    assert_eq!(
+        Fault::from_number(Fault::Phase.number()),
+        Some(Fault::Phase)
+    );
 }
 
 proptest! {

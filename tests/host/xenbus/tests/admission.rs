@@ -26,7 +26,10 @@ fn who_pauses_for_long_has_as_many_again_but_not_more() {
     let mut admission = Admission::new();
     while admission.admit(0) {}
     let late = u64::MAX - 1;
-    assert_eq!((0..100).filter(|_| admission.admit(late)).count() as u32, BURST);
+    assert_eq!(
+        (0..100).filter(|_| admission.admit(late)).count() as u32,
+        BURST
+    );
 }
 
 #[test]
