@@ -172,7 +172,7 @@ impl Connected {
             self.scratch.len()
         };
         let room = self.scratch.get_mut(..most).ok_or(EIO)?;
-        let count = request.segments(room);
+        let mut count = request.segments(room);
         let access = if write {
             Access::ReadOnly
         } else {
@@ -182,7 +182,14 @@ impl Connected {
         for (index, segment) in self.scratch.iter().take(count).enumerate() {
             // Checks what the block layer promises; the number is filled in below.
             wire::Segment::new(0, segment.offset(), segment.length()).ok_or(EIO)?;
-            let frame = request.frame(index, segment, write)?;
+            let frame = match request.frame(index, segment, write) {
+                // The rest follows when this much is back.
+                Err(_) if index > 0 => {
+                    count = index;
+                    break;
+                }
+                frame => frame?,
+            };
             let grant = self.reserve.grant(frame, access)?;
             grants.push_within_capacity(grant).map_err(|_| EIO)?;
             bytes = bytes.saturating_add(segment.length());

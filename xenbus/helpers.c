@@ -31,6 +31,12 @@ void *rxen_page_address(struct page *page)
 }
 EXPORT_SYMBOL_GPL(rxen_page_address);
 
+/* Of an address in the kernel's direct map. */
+struct page *rxen_address_to_page(const void *address)
+{
+	return virt_to_page(address);
+}
+
 /* Takes a reference that keeps the page from being reused while the other end still has it mapped. */
 bool rxen_page_hold(struct page *page)
 {

@@ -30,13 +30,19 @@ enum rxen_use {
 	RXEN_USE_USED,
 };
 
-/* Those of the slab allocators have none: they cannot be kept from being used again. */
+/*
+ * Those of the slab allocators have none: they cannot be kept from being used again. Of several pages that belong together
+ * only the first one says what they are.
+ */
 static inline bool rxen_page_has_references(const struct page *page)
 {
-	return !PageSlab(page) && !PageLargeKmalloc(page);
+	const struct folio *folio = page_folio(page);
+
+	return !folio_test_slab(folio) && !folio_test_large_kmalloc(folio);
 }
 
 void *rxen_page_address(struct page *page);
+struct page *rxen_address_to_page(const void *address);
 bool rxen_page_hold(struct page *page);
 void rxen_page_put(struct page *page);
 void rxen_buffer_put(struct sk_buff *buffer);

@@ -25,9 +25,9 @@ struct Copy {
     segment: Segment,
 }
 
-/// The copies of one request.
+/// The copies of one request; not more than a pointer for most, which have none.
 #[derive(Default)]
-pub(super) struct Bounced(KVec<Copy>);
+pub(super) struct Bounced(Option<KBox<KVec<Copy>>>);
 
 impl Bounced {
     /// Puts a page in the place of a segment's, with its payload if that is to be written and else with zeroes. Any
@@ -59,8 +59,20 @@ impl Bounced {
             index,
             segment: segment.clone(),
         };
-        self.0.push(copy, flags)?;
+        match &mut self.0 {
+            Some(copies) => copies.push(copy, flags)?,
+            none => {
+                let mut copies = KBox::new(KVec::new(), flags)?;
+                copies.push(copy, flags)?;
+                *none = Some(copies);
+            }
+        }
         Ok(frame)
+    }
+
+    /// All of them.
+    fn copies(&self) -> &[Copy] {
+        self.0.as_ref().map_or(&[], |copies| copies.as_slice())
     }
 
     /// Copies what was read to where it is wanted.
@@ -69,7 +81,7 @@ impl Bounced {
     ///
     /// The pages of all segments must still be valid.
     pub(super) unsafe fn copy_back(&self) {
-        for done in &self.0 {
+        for done in self.copies() {
             // SAFETY: The caller promises the one page, and the other is owned.
             unsafe { copy(done.segment.page(), done.page.as_ptr(), &done.segment) }
         }
@@ -77,7 +89,7 @@ impl Bounced {
 
     /// A hold on the page that took the place of a segment's; [`None`] if none did.
     pub(super) fn hold(&self, index: usize) -> Option<HeldPage> {
-        let copy = self.0.iter().find(|copy| copy.index == index)?;
+        let copy = self.copies().iter().find(|copy| copy.index == index)?;
         // SAFETY: Valid as long as the copy.
         unsafe { HeldPage::hold(copy.page.as_ptr()) }
     }

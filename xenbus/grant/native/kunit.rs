@@ -54,6 +54,8 @@ mod tests {
         }, //
     };
 
+    use rxen_bindings as bindings;
+
     /// Room for all references of the largest table that the tests are run with.
     const ROOM: usize = 1 << 20;
 
@@ -244,6 +246,30 @@ mod tests {
         assert!(comes_true(|| account::deferred_of(device) == 0));
         assert_eq!(state.available(), before);
         account::forget_device(device);
+        Ok(())
+    }
+
+    /// Of pages that belong together only the first one says that they are a slab's.
+    #[test]
+    fn g1_no_page_of_the_slab_allocators_is_held() -> Result {
+        let mut kept = KVec::new();
+        for length in [512, 1024, 16384] {
+            for _ in 0..64 {
+                let buffer = KVec::<u8>::with_capacity(length, GFP_KERNEL)?;
+                for offset in (0..length).step_by(512) {
+                    let address = buffer.as_ptr().wrapping_add(offset);
+                    // SAFETY: An address in the buffer, which is in the direct map as all that `KVec` has.
+                    let page = unsafe { bindings::rxen_address_to_page(address.cast()) };
+                    // SAFETY: The page of the buffer.
+                    assert!(unsafe { HeldPage::hold(page) }.is_none());
+                }
+                // Not given back, so that the next one is another.
+                kept.push(buffer, GFP_KERNEL)?;
+            }
+        }
+        let page = Page::alloc_page(GFP_KERNEL)?;
+        // SAFETY: The page was allocated above.
+        assert!(unsafe { HeldPage::hold(page.as_ptr()) }.is_some());
         Ok(())
     }
 
