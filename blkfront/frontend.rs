@@ -197,17 +197,25 @@ impl Disk {
         }
     }
 
-    /// What was to be done has failed: requests end in error, and the backend is told.
-    fn fail(&self, control: &mut Control, action: Action, error: Error) {
+    /// Requests end in error from now on.
+    fn disable(&self, control: &mut Control) {
         self.queue.fail();
         control.phase = Phase::Failed;
         // What waits in a queue at rest ends in error now.
         if let Some(users) = &mut control.disk {
             users.resume();
         }
-        let segments = module_parameters::max_indirect_segments.value();
-        self.comeback
-            .failed(action, error, connection::references(segments));
+    }
+
+    /// The grant references that a connection may need.
+    fn references(&self) -> usize {
+        connection::references(module_parameters::max_indirect_segments.value())
+    }
+
+    /// What was to be done has failed: requests end in error, and the backend is told.
+    fn fail(&self, control: &mut Control, action: Action, error: Error) {
+        self.disable(control);
+        self.comeback.failed(action, error, self.references());
     }
 
     /// What a change of the backend's state asks for.
@@ -295,8 +303,10 @@ impl bus::Driver for Disk {
         disk.queue.note_backend(state);
         let phase = disk.phase(&control);
         let action = action(phase, state);
-        if let Err(error) = disk.comeback.admit(phase, action) {
-            return disk.fail(&mut control, action, error);
+        if !disk.comeback.admits(phase, action) {
+            disk.disable(&mut control);
+            disk.comeback.refuse(disk.references());
+            return;
         }
         let offers = match read_offers(device, action) {
             Err(error) if device.look_again(error) => return,
@@ -366,7 +376,7 @@ impl bus::Driver for Disk {
         control.offered = None;
         disk.queue.detach();
         disk.queue.set_quiet(false);
-        disk.comeback.forget();
+        disk.comeback.restored();
         control.phase = Phase::Disconnected;
         Ok(())
     }

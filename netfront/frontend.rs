@@ -145,11 +145,16 @@ impl Vif {
         );
     }
 
-    /// What was to be done has failed: the link is down, and the backend is told.
-    fn fail(&self, control: &mut Control, action: Action, error: Error) {
+    /// The link is down.
+    fn disable(&self, control: &mut Control) {
         control.phase = Phase::Failed;
         self.card.net.carrier_off();
         self.card.detach();
+    }
+
+    /// What was to be done has failed: the link is down, and the backend is told.
+    fn fail(&self, control: &mut Control, action: Action, error: Error) {
+        self.disable(control);
         self.comeback.failed(action, error, Connection::REFERENCES);
     }
 
@@ -241,8 +246,10 @@ impl bus::Driver for Vif {
         let mut control = vif.control.lock();
         let phase = vif.phase(&control);
         let action = action(phase, state);
-        if let Err(error) = vif.comeback.admit(phase, action) {
-            return vif.fail(&mut control, action, error);
+        if !vif.comeback.admits(phase, action) {
+            vif.disable(&mut control);
+            vif.comeback.refuse(Connection::REFERENCES);
+            return;
         }
         let offers = match read_offers(device, action) {
             Err(error) if device.look_again(error) => return,
@@ -304,7 +311,7 @@ impl bus::Driver for Vif {
         vif.card.detach();
         control.parked = None;
         control.phase = Phase::Disconnected;
-        vif.comeback.forget();
+        vif.comeback.restored();
         Ok(())
     }
 

@@ -146,3 +146,23 @@ def test_backends_that_go_come_back(guest):
     assert not guest.run("dmesg | grep -E 'I/O error|Buffer I/O'").out
     counts = settled_grants(guest)
     assert counts["leaked"] == counts["deferred"] == 0
+
+
+def test_backend_that_has_a_disk_connect_without_end(guest):
+    """Its state node jumps between Closed and InitWait: a few times that is followed, then the disk takes a rest, and comes
+    back by itself. The log does not have a line for each time."""
+    guest.run("dmesg -C").check()
+    guest.attach_disk(Disk(f"/dev/{DATA[2]}", "xvde"))
+    state = f"/local/domain/0/backend/vbd/$(xl domid {guest.name})/51776/state"
+    read = "dd if=/dev/xvde of=/dev/null bs=64k count=8 iflag=direct"
+    connected = f"for n in $(seq 600); do [ -b /dev/xvde ] && {read} 2>/dev/null && exit 0; sleep 0.1; done; exit 1"
+    try:
+        guest.run(connected, timeout=90).check()
+        guest.host.run(f"for n in $(seq 12); do xenstore-write {state} 6; sleep 0.7; xenstore-write {state} 2; sleep 0.7; done", timeout=120).check()
+        lines = guest.run("dmesg | grep -c 'connect again and again'").out.strip()
+        assert lines == "1", guest.dmesg()
+        guest.run(connected, timeout=90).check()
+    finally:
+        guest.detach_disk("xvde")
+    counts = settled_grants(guest)
+    assert counts["leaked"] == counts["deferred"] == 0

@@ -3,7 +3,8 @@
 //! How often a backend may have its frontend connect anew: pure, tested on the build machine.
 //!
 //! A backend that closes and comes back is welcome, whoever restarted it. One that does so without end would keep the
-//! guest busy, and fill its log.
+//! guest busy, and fill its log. The connection that a refused device asks for by itself, after a pause, is the one that the
+//! pause allows for.
 
 /// Connections without a pause in between.
 pub const BURST: u32 = 8;

@@ -8,7 +8,10 @@
 //! longer; an event channel is simply tried again after that time. So does one whose backend has had it connect too often.
 
 use super::{
-    admission::Admission,
+    admission::{
+        Admission,
+        PAUSE_MS, //
+    },
     Action,
     Device,
     Phase,
@@ -58,7 +61,7 @@ struct Wanted {
     asked: bool,
     /// Connections at the backend's own wish.
     admission: Admission,
-    /// The backend was refused one, and has been told.
+    /// The log says that the backend is refused one.
     refused: bool,
 }
 
@@ -115,7 +118,7 @@ impl Body {
         drop(wait);
         dev_info!(
             (*self.device).as_ref(),
-            "connecting anew: there may be grant references and event channels now\n"
+            "connecting anew: what was missing may be there now\n"
         );
         // An error is in the log.
         let _ = self.device.switch_state(State::Initialising);
@@ -168,22 +171,38 @@ impl Comeback {
     }
 
     /// Whether to do what the backend's state asks for, where the connection stands like that: a backend may have a
-    /// device connect anew that has failed or was closed, but not without end.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` for a connection too many; to be passed on to [`Self::failed`].
-    pub fn admit(&self, phase: Phase, action: Action) -> Result {
+    /// device connect anew that has failed or was closed, but not without end. Where not, the device is to be stopped, and
+    /// [`Self::refuse`] called. In a callback of [`super::Driver`].
+    pub fn admits(&self, phase: Phase, action: Action) -> bool {
         if action != Action::Connect || phase == Phase::Disconnected {
-            return Ok(());
+            return true;
         }
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(0);
         let mut wanted = self.body.wanted.lock();
-        if !core::mem::take(&mut wanted.asked) && !wanted.admission.admit(now) {
-            return Err(EAGAIN);
+        let admitted = wanted.admission.admit(now);
+        if admitted {
+            wanted.refused = false;
         }
-        wanted.refused = false;
-        Ok(())
+        core::mem::take(&mut wanted.asked) || admitted
+    }
+
+    /// Refuses a connection too many: tells the backend, and the log if it does not say so yet. The device connects anew by
+    /// itself after a while, once there are so many references. In a callback of [`super::Driver`].
+    pub fn refuse(&self, references: usize) {
+        let told = core::mem::replace(&mut self.body.wanted.lock().refused, true);
+        if told {
+            // An error is in the log.
+            let _ = self.body.device.switch_state(State::Closing);
+        } else {
+            self.body.device.fatal(
+                EBUSY,
+                fmt!(
+                    "the backend has the device connect again and again; the next time is in {} s",
+                    PAUSE_MS / 1000
+                ),
+            );
+        }
+        self.want(references, PAUSE_MS as c_uint);
     }
 
     /// The device cannot do what the backend's state asks for: tells the backend and the log why. Where that passes, it
@@ -192,23 +211,19 @@ impl Comeback {
         let why = match error {
             ENOSPC => "grant references or event channels are used up",
             EBUSY => "pages of former connections are still mapped",
-            EAGAIN => "it connects again and again",
             _ => "see the log",
         };
-        if error == EAGAIN && core::mem::replace(&mut self.body.wanted.lock().refused, true) {
-            return;
-        }
         self.body.device.fatal(
             error,
             fmt!("cannot connect to the backend ({:?}): {}", action, why),
         );
-        if [ENOSPC, EBUSY, EAGAIN].contains(&error) {
-            self.want(references);
+        if error == ENOSPC || error == EBUSY {
+            self.want(references, FIRST_MS);
         }
     }
 
-    /// Waits for so many references.
-    fn want(&self, count: usize) {
+    /// Waits for so many references, for `first` milliseconds at least where this is the first attempt.
+    fn want(&self, count: usize, first: c_uint) {
         self.forget();
         let mut wanted = self.body.wanted.lock();
         let doubled = wanted.attempts.min(DOUBLED);
@@ -217,7 +232,7 @@ impl Comeback {
         wanted.attempts = doubled + 1;
         wanted.closed = false;
         drop(wanted);
-        self.body.schedule(FIRST_MS << doubled);
+        self.body.schedule((FIRST_MS << doubled).max(first));
     }
 
     /// Notes whether backend and frontend are closed now. In a callback of [`super::Driver`].
@@ -244,6 +259,15 @@ impl Comeback {
         let wait = wanted.wait.take();
         drop(wanted);
         drop(wait);
+    }
+
+    /// The domain was restored: there is another backend, which has done nothing yet. May sleep.
+    pub fn restored(&self) {
+        self.forget();
+        let mut wanted = self.body.wanted.lock();
+        wanted.asked = false;
+        wanted.refused = false;
+        wanted.admission = Admission::new();
     }
 
     /// As [`Self::forget`], and waits for what is under way: our state is not changed until the next [`Self::want`]. Before
