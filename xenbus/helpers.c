@@ -2,6 +2,7 @@
 /* C macros and inline functions that the core of rxen calls from Rust. Exported where generic or inlined Rust, which
  * is compiled into the frontends, calls them too.
  */
+#include <linux/async.h>
 #include <linux/blkdev.h>
 #include <linux/build_bug.h>
 #include <linux/export.h>
@@ -158,12 +159,14 @@ u32 rxen_emulated_use(struct pci_dev *device)
 }
 
 /*
- * Waits until each driver has seen all that it has to look for, also in the background, as those of disks do. Sleeps; not
- * for a driver's probe.
+ * Waits until the driver of a device has seen all that it has to look for, also in the background, as those of disks do.
+ * Sleeps; not for a driver's probe. What runs in the background is waited for at the end of each module's loading too.
  */
-void rxen_wait_for_probes(void)
+void rxen_wait_for_probe(struct pci_dev *device)
 {
-	wait_for_device_probe();
+	device_lock(&device->dev);
+	device_unlock(&device->dev);
+	async_synchronize_full();
 }
 
 static void native_shutdown(void *data)

@@ -55,7 +55,7 @@ void rxen_cpuid(u32 leaf, u32 registers[4]);
 bool rxen_cpu_has_vmmcall(void);
 bool rxen_has_platform_device(void);
 u32 rxen_emulated_use(struct pci_dev *device);
-void rxen_wait_for_probes(void);
+void rxen_wait_for_probe(struct pci_dev *device);
 void rxen_shutdown_register(void);
 void rxen_shutdown_unregister(void);
 /* In xenbus/native/shutdown.rs. */

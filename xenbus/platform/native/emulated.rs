@@ -104,8 +104,8 @@ impl PciDevice {
         let look = || unsafe { bindings::rxen_emulated_use(self.0) };
         let mut usage = look();
         if usage == bindings::rxen_use_RXEN_USE_NOTHING {
-            // SAFETY: Called in process context, by the module's initialiser and not by a probe.
-            unsafe { bindings::rxen_wait_for_probes() };
+            // SAFETY: The device is valid. Called in process context, by the module's initialiser and not by a probe.
+            unsafe { bindings::rxen_wait_for_probe(self.0) };
             usage = look();
         }
         match usage {
