@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.kinds(*STOCK), pytest.mark.timeout(1800)]
 FAILURES = "awk '$1 == \"event_channel_op\"' /sys/kernel/debug/rxenbus/hypercalls"
 
 
-@pytest.fixture
-def guest(farm, kind):
-    return farm.get("kexec", kind, disks=data_disks(), vifs=1, vcpus=2, memory=640)
+@pytest.fixture(params=["", "rxenbus.event_abi=1"], ids=["fifo", "2-level"])
+def guest(farm, kind, request):
+    name = "kexec-2" if request.param else "kexec"
+    return farm.get(name, kind, disks=data_disks(), vifs=1, vcpus=2, memory=640, cmdline=request.param)
 
 
 def fetch(guest, name: str, path: str) -> None:

@@ -215,7 +215,8 @@ pub(crate) fn suspend() {
 pub(crate) fn shutdown() {
     if let Some(events) = events() {
         memory::silence();
-        abi::leave(events);
+        // What it could not do is in the log.
+        let _ = abi::reset(events);
         memory::silence();
     }
 }

@@ -5,16 +5,19 @@
 
 use crate::{
     evtchn,
-    grant, //
+    grant,
+    store::native::NoIo, //
 };
 use rxen_bindings as bindings;
 
-/// Called by `helpers.c` when the machine is shut down, after all devices. Process context; no other task does anything
-/// that matters.
+/// Called by `helpers.c` when the machine is shut down, after all devices. Process context. A device whose backend did not
+/// close in time may still be at work; it gets no events any more, and what it lends from now on is not seen here.
 #[no_mangle]
 extern "C" fn rxen_native_shutdown() {
-    grant::native::shutdown();
+    // There may be no disk any more.
+    let _memory = NoIo::begin();
     evtchn::native::shutdown();
+    grant::native::shutdown();
 }
 
 /// Has the kernel call [`rxen_native_shutdown`]. Dropping it ends that.

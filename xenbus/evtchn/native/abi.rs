@@ -81,8 +81,8 @@ fn two_level(events: &Events) -> Result {
     Ok(())
 }
 
-/// Goes back to the 2-level ABI. What the toolstack has given this guest is as before.
-fn reset(events: &Events) -> Result {
+/// Closes all ports of this guest and goes back to the 2-level ABI. What the toolstack has given this guest is as before.
+pub(super) fn reset(events: &Events) -> Result {
     let mut room = KVec::new();
     room.extend_with(KEPT, Kept::NONE, GFP_KERNEL)?;
     let result = keep::reset(&calls::Ports, fifo::PORTS, &mut room);
