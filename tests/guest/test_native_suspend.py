@@ -213,6 +213,8 @@ def test_fault_on_the_way_out_of_a_restore(loaded):
 
 # More hypercalls than a phase makes.
 MANY_HYPERCALLS = 60
+# Where the everyday run begins: the first ones of `grants` are about the version, and it can do without them.
+FIRST_HYPERCALL = {"platform": 1, "grants": 3, "events": 1}
 
 
 def failed_hypercalls(guest) -> int:
@@ -240,16 +242,17 @@ def test_hypercall_that_fails_in_a_restore(loaded, times, phase):
         wait_connected(guest)
         return failed_hypercalls(guest) - failed
 
-    usual = restore()
+    usual = min(restore(), restore())
     failures = phases(guest)[phase][1]
-    for number in range(1, times(2, MANY_HYPERCALLS) + 1):
+    first = times(FIRST_HYPERCALL[phase], 1)
+    struck = 0
+    for number in range(first, first + times(2, MANY_HYPERCALLS)):
         inject(guest, f"{phase}/{number}")
         if restore() == usual:
             # It makes fewer.
             break
-    else:
-        assert not times(0, 1), "there is no end of hypercalls"
-    assert number > 1
+        struck += 1
+    assert 0 < struck < MANY_HYPERCALLS
     assert phases(guest)[phase][1] > failures
     assert "failed after the suspend" not in guest.dmesg()
 

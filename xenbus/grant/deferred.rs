@@ -75,7 +75,7 @@ impl Batch {
     }
 
     /// Gives room back that is not needed any more, if there is memory to do so: the other end decides for how long it
-    /// stays. Does not sleep.
+    /// stays. Does not wait for memory.
     fn shrink(&mut self) {
         let Ok(mut entries) = KVVec::with_capacity(self.len(), GFP_NOWAIT) else {
             return;

@@ -16,6 +16,7 @@ mod tests {
             Receiver,
             SELF, //
         },
+        port::Ports,
         report::COUNTERS,
         Events, //
     };
@@ -83,6 +84,8 @@ mod tests {
             fsleep(Delta::from_millis(1));
             COUNTERS.ignored.load(Relaxed) > before
         });
+        // As a line leaves its port.
+        events.ports().mask(bound);
         calls::close(bound)?;
         calls::close(unbound)?;
         sent?;
