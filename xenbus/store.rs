@@ -159,7 +159,7 @@ pub fn write(
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn remove(transaction: Option<&Transaction>, directory: &CStr, node: &CStr) -> Result {
     owner::remove(transaction, directory, node)
 }
