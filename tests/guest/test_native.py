@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from farm import data_disks, interrupts, settled_grants, wait_connected
+from farm import LOAD_MODULES, UNLOAD_MODULES, data_disks, interrupts, settled_grants, wait_connected
 from lab.guest import Disk
 from lab.kinds import NATIVE_KINDS
 from lab.pair import DATA
@@ -205,10 +205,10 @@ def test_all_modules_come_and_go_on_an_emulated_disk(farm, kind):
     head -c 3000000 /dev/urandom >/srv/data; md5sum /srv/data >/srv/sum; sync
     check() {{ echo 3 >/proc/sys/vm/drop_caches; md5sum -c --quiet /srv/sum; }}
     for n in $(seq 5); do
-        for m in $(tac /run/lab/frontends); do rmmod $m; done
+        {UNLOAD_MODULES}
         [ ! -e /dev/xvdf ]
         check
-        for m in $(cat /run/lab/frontends); do insmod /run/modules/$m.ko; done
+        {LOAD_MODULES}
         for t in $(seq 200); do [ -b /dev/xvdf ] && [ -e /sys/class/net/eth0 ] && break; sleep 0.1; done
         dd if=/dev/xvdf of=/dev/null bs=64k count=4 iflag=direct status=none
         check

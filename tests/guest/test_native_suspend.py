@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from farm import data_disks, interrupts, settled_grants, wait_connected, xenstore
+from farm import data_disks, failed_hypercalls, interrupts, settled_grants, wait_connected, xenstore
 from lab.kinds import NATIVE_KINDS
 from loads import Load, NetworkLoad
 
@@ -217,12 +217,6 @@ MANY_HYPERCALLS = 60
 FIRST_HYPERCALL = {"platform": 1, "grants": 3, "events": 1}
 
 
-def failed_hypercalls(guest) -> int:
-    """How many have failed so far, of all kinds."""
-    out = guest.run("cat /sys/kernel/debug/rxenbus/hypercalls").check().out
-    return sum(int(count) for count in re.findall(r" failed (\d+)$", out, re.M))
-
-
 @pytest.mark.everyday("noxen-native")
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("phase", AFTER_RESTORE)
@@ -233,14 +227,14 @@ def test_hypercall_that_fails_in_a_restore(loaded, times, phase):
 
     def restore() -> int:
         """How many hypercalls have failed in it."""
-        before, failed = phases(guest), failed_hypercalls(guest)
+        before, failed = phases(guest), sum(failed_hypercalls(guest).values())
         guest.save()
         guest.restore()
         phases_after(guest, before, "restored")
         network.assert_alive()
         disks.wait_progress(120)
         wait_connected(guest)
-        return failed_hypercalls(guest) - failed
+        return sum(failed_hypercalls(guest).values()) - failed
 
     usual = min(restore(), restore())
     failures = phases(guest)[phase][1]

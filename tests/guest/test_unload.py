@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from farm import grants
+from farm import LOAD_MODULES, UNLOAD_MODULES, grants
 from lab.guest import Disk
 from lab.host import die_with_parent
 from lab.images import Images, build_guest_initrd
@@ -15,9 +15,6 @@ from lab.pair import CLONE, DATA
 
 # In the everyday run and in the thorough one.
 ROUNDS = (2, 20)
-# What this type of guest loads at boot.
-LOAD = "for m in $(cat /run/lab/frontends); do insmod /run/modules/$m.ko; done"
-UNLOAD = "for m in $(tac /run/lab/frontends); do rmmod $m; done"
 
 # Writes a pattern of its own with O_DIRECT and reads it back; the RAM disk has no fio.
 READ_BACK = """
@@ -61,15 +58,15 @@ def test_unload_and_load_many_times(rootless, farm, times):
     disk_test = "/run/read-back"
     rootless.put(disk_test, READ_BACK.encode())
     assert rootless.run("ls /sys/block | grep xvd").out.split() == ["xvdb", "xvdc"]
-    rootless.run(UNLOAD, timeout=60).check()
+    rootless.run(UNLOAD_MODULES, timeout=60).check()
     unused = grant_table(host, rootless)
     script = f"""set -e
     for n in $(seq {rounds}); do
-        {LOAD}
+        {LOAD_MODULES}
         for t in $(seq 200); do [ -b /dev/xvdb ] && [ -b /dev/xvdc ] && break; sleep 0.1; done
         python3 {disk_test} $n /dev/xvdb /dev/xvdc
         grep -E '^(deferred|leaked) [1-9]' /sys/kernel/debug/rxenbus/grants && exit 9
-        {UNLOAD}
+        {UNLOAD_MODULES}
         [ ! -e /dev/xvdb ]
         echo round $n
     done"""
@@ -77,7 +74,7 @@ def test_unload_and_load_many_times(rootless, farm, times):
     assert result.rc == 0, result.out[-2000:]
     assert result.out.count("round ") == rounds
     assert grant_table(host, rootless) == unused
-    rootless.run(LOAD).check()
+    rootless.run(LOAD_MODULES).check()
     counts = grants(rootless)
     assert counts["leaked"] == counts["deferred"] == 0
     assert len(grant_table(host, rootless)) > len(unused)

@@ -170,6 +170,17 @@ def wait_connected(guest: Guest) -> None:
     guest.run("for n in $(seq 600); do grep -qv Connected /sys/bus/xen/devices/v[bi][df]*/state || exit 0; sleep 0.1; done; exit 1", 150).check()
 
 
+# Scripts that load and unload what a guest of its kind loads at boot.
+LOAD_MODULES = "for m in $(cat /run/lab/frontends); do insmod /run/modules/$m.ko; done"
+UNLOAD_MODULES = "for m in $(tac /run/lab/frontends); do rmmod $m; done"
+
+
+def failed_hypercalls(guest: Guest) -> dict[str, int]:
+    """How many of each kind have failed so far, in a native guest."""
+    out = guest.run("cat /sys/kernel/debug/rxenbus/hypercalls").check().out
+    return {name: int(count) for name, count in re.findall(r"^(\w+) \d+ failed (\d+)$", out, re.M)}
+
+
 def interrupts(guest: Guest) -> dict[str, int]:
     """How often each interrupt of a device of ours came, by name, from /proc/interrupts."""
     counts = {}
