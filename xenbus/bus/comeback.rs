@@ -218,12 +218,12 @@ impl Comeback {
             fmt!("cannot connect to the backend ({:?}): {}", action, why),
         );
         if error == ENOSPC || error == EBUSY {
-            self.want(references, FIRST_MS);
+            self.want(references, 0);
         }
     }
 
-    /// Waits for so many references, for `first` milliseconds at least where this is the first attempt.
-    fn want(&self, count: usize, first: c_uint) {
+    /// Waits for so many references, and for `least` milliseconds at the least.
+    fn want(&self, count: usize, least: c_uint) {
         self.forget();
         let mut wanted = self.body.wanted.lock();
         let doubled = wanted.attempts.min(DOUBLED);
@@ -232,7 +232,7 @@ impl Comeback {
         wanted.attempts = doubled + 1;
         wanted.closed = false;
         drop(wanted);
-        self.body.schedule((FIRST_MS << doubled).max(first));
+        self.body.schedule((FIRST_MS << doubled).max(least));
     }
 
     /// Notes whether backend and frontend are closed now. In a callback of [`super::Driver`].

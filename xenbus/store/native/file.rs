@@ -317,22 +317,17 @@ impl OpenFile {
     fn started(&self, transaction: Transaction) -> Result {
         let abort = Request::abort(transaction.id)?;
         let mut transactions = self.transactions.lock();
-        let noted = if transactions.closed {
-            // Nobody hears of it.
-            Ok(())
-        } else {
+        // Nobody hears of it if the file is closed.
+        let mut noted = Ok(());
+        if !transactions.closed {
             // One of a connection that is over may have had the same number.
             transactions.forget(transaction.id);
-            match transactions.open.reserve(1, GFP_KERNEL) {
-                Ok(()) => {
-                    transactions
-                        .open
-                        .push(Open { transaction, abort }, GFP_KERNEL)?;
-                    return Ok(());
-                }
-                no_memory => no_memory.map_err(Error::from),
+            noted = transactions.open.reserve(1, GFP_KERNEL);
+            if noted.is_ok() {
+                let open = Open { transaction, abort };
+                return Ok(transactions.open.push(open, GFP_KERNEL)?);
             }
-        };
+        }
         drop(transactions);
         // The program does not get it. Messages are just being moved, so this cannot be sent here.
         // SAFETY: The queue exists as long as a connection that is not closed, and this came over one.
@@ -343,7 +338,7 @@ impl OpenFile {
                 super::pump(&connection);
             }
         })?;
-        noted
+        Ok(noted?)
     }
 
     /// An event of a watch of the program.

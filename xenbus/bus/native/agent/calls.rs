@@ -136,10 +136,7 @@ impl Agent {
         calls.watch = None;
         // The new one speaks up at once; that is put off until the driver knows of the restore.
         let found = self.find_otherend(&mut calls);
-        let watched = match found {
-            Err(error) if passes(error) => found,
-            _ => self.watch_otherend(&mut calls),
-        };
+        let watched = self.watch_found(&mut calls, found);
         if let Some(reason) = watched.err().filter(|error| passes(*error)) {
             drop(calls);
             // At rest until then.

@@ -80,12 +80,17 @@ impl Agent {
             Some(_) => Ok(()),
             None => self.find_otherend(calls),
         };
+        match self.watch_found(calls, found) {
+            Ok(()) => false,
+            Err(error) => self.again(Order::Meet, error),
+        }
+    }
+
+    /// As [`Self::watch_otherend`], after a look for the other end; the result of that where xenstored did not say who it is.
+    pub(super) fn watch_found(self: &Arc<Self>, calls: &mut Calls, found: Result) -> Result {
         match found {
-            Err(error) if passes(error) => self.again(Order::Meet, error),
-            _ => match self.watch_otherend(calls) {
-                Ok(()) => false,
-                Err(error) => self.again(Order::Meet, error),
-            },
+            Err(error) if passes(error) => found,
+            _ => self.watch_otherend(calls),
         }
     }
 
