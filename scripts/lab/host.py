@@ -17,6 +17,8 @@ from .images import Images
 
 # Without these two changes of the processor model Xen crashes in its idle loop and a PVH guest at its start.
 CPU = "EPYC,-monitor,-rdtscp"
+# Of Debian's packages: our build of QEMU has none.
+FIRMWARE = ["-L", "/usr/share/qemu", "-L", "/usr/share/seabios", "-L", "/usr/lib/ipxe/qemu"]
 # With Xen's lazy switching the vector registers leak between domains under this emulation.
 XEN_OPTIONS = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all noreboot spec-ctrl=eager-fpu=1"
 # With Xen's clock each look at the time is a system call, and a device model looks dozens of times for each byte that a
@@ -86,7 +88,7 @@ class Host:
         i = self.images.folder
         number = self.address.rsplit(".", 1)[1]
         command = [
-            "qemu-system-x86_64", "-name", f"rxen-{self.name}", "-machine", "q35",
+            self.images.qemu, *FIRMWARE, "-name", f"rxen-{self.name}", "-machine", "q35",
             "-accel", "tcg,thread=multi,tb-size=512", "-cpu", CPU, "-smp", str(self.cpus), "-m", f"{self.memory}M",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-chardev", f"socket,id=con,path={self.folder}/console.sock,server=on,wait=off,logfile={self.console_log}",

@@ -11,6 +11,8 @@ CLONE = Path(__file__).resolve().parents[2]
 INSIDE = CLONE / "scripts" / "lab" / "inside"
 MODULES = CLONE / "build" / "modules"
 
+QEMU = "qemu-system-x86_64"
+
 # In the order in which they are loaded. `native` is for guests without a C Xen core, where ours handles suspends too.
 FRONTENDS = {
     "rust": ["rxenbus", "rxen_blkfront", "rxen_netfront"],
@@ -27,16 +29,17 @@ class Images:
     system: Path
     hypervisor: Path
     folder: Path
+    qemu: str
 
     @classmethod
     def find(cls) -> "Images":
         printed = subprocess.run(
             [CLONE / "scripts" / "setup-lab", "--print"], check=True, capture_output=True, text=True
         ).stdout.split()
-        system, xen, folder = map(Path, printed)
-        if not folder.is_dir() or not xen.is_dir():
+        system, xen, folder, qemu = map(Path, printed)
+        if not all(path.is_dir() for path in (folder, xen, qemu)):
             raise FileNotFoundError("the lab is not set up: run scripts/setup-lab")
-        return cls(system, xen / "xen", folder)
+        return cls(system, xen / "xen", folder, QEMU if (qemu / "stock").exists() else str(qemu / QEMU))
 
 
 # What a guest whose root is its RAM disk has besides busybox.
